@@ -1,0 +1,118 @@
+package eventsource
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Errors that every store gives. Test for them with [errors.Is]; where a typed
+// error stands beside one, [errors.As] gives the details.
+var (
+	// ErrNoHistory is returned by [Repository.Load] when the aggregate has no events.
+	ErrNoHistory = errors.New("eventsource: aggregate has no events")
+
+	// ErrDeleted is returned by [Aggregate.On] to say that the event deletes the
+	// aggregate. [Repository.Load] turns it into deleted == true and no error.
+	ErrDeleted = errors.New("eventsource: aggregate is deleted")
+
+	// ErrConflict is returned when an event asks for a version of its aggregate
+	// that is not the next one. The details are in a [ConflictError].
+	ErrConflict = errors.New("eventsource: version conflict")
+
+	// ErrInvalidSequenceID is returned when a sequence ID is not a ULID.
+	ErrInvalidSequenceID = errors.New("eventsource: invalid sequence ID")
+
+	// ErrInvalidQuery is returned when a query asks for something that cannot be
+	// answered, such as a negative limit.
+	ErrInvalidQuery = errors.New("eventsource: invalid query")
+
+	// ErrInvalidEvent is returned when an event or a record cannot be stored as it
+	// is: a nil event, an empty aggregate ID, text that is not UTF-8.
+	ErrInvalidEvent = errors.New("eventsource: invalid event")
+
+	// ErrUnknownType is returned by a [Serializer] for an event type that was not
+	// registered with it.
+	ErrUnknownType = errors.New("eventsource: unknown event type")
+
+	// ErrTooLarge is returned when the data of an event exceeds the store's limit.
+	// The details are in a [TooLargeError].
+	ErrTooLarge = errors.New("eventsource: event too large")
+
+	// ErrTransactionDone is returned by Commit and Rollback of a
+	// [StoreTransaction] that was committed or rolled back before.
+	ErrTransactionDone = errors.New("eventsource: transaction has already been committed or rolled back")
+
+	// ErrOutcomeUnknown is returned when the connection to the store broke, or the
+	// context ended, in the middle of a commit and the store could not be asked
+	// afterwards: the events are stored all, or none of them is. The details are
+	// in an [OutcomeUnknownError].
+	ErrOutcomeUnknown = errors.New("eventsource: outcome of the save is unknown")
+
+	// ErrMisconfigured is returned by every method of a repository, store or
+	// serializer that was made with arguments it cannot work with, such as a nil
+	// store, or two event types of one name.
+	ErrMisconfigured = errors.New("eventsource: misconfigured")
+)
+
+// ConflictError says which version was asked for and which the aggregate has.
+// It unwraps to [ErrConflict].
+type ConflictError struct {
+	// AggregateID names the aggregate.
+	AggregateID string
+	// Expected is the version that the event asked for.
+	Expected int
+	// Actual is the version of the aggregate's last event, 0 if it has none. Only
+	// Actual+1 would have been accepted. Another save may have moved it since.
+	Actual int
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%v: aggregate %q is at version %d, its next event cannot have version %d",
+		ErrConflict, e.AggregateID, e.Actual, e.Expected)
+}
+
+// Unwrap returns [ErrConflict].
+func (e *ConflictError) Unwrap() error { return ErrConflict }
+
+// TooLargeError says which event exceeds which limit. It unwraps to [ErrTooLarge].
+type TooLargeError struct {
+	// AggregateID and Type name the event.
+	AggregateID, Type string
+	// Size is the length of the event's data and Limit the most that the store
+	// takes, both in bytes.
+	Size, Limit int
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("%v: %s of aggregate %q has %d bytes of data, the limit is %d",
+		ErrTooLarge, e.Type, e.AggregateID, e.Size, e.Limit)
+}
+
+// Unwrap returns [ErrTooLarge].
+func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
+
+// OutcomeUnknownError says which events may or may not have been stored. It
+// unwraps to [ErrOutcomeUnknown] and to what went wrong.
+type OutcomeUnknownError struct {
+	// SequenceIDs are the IDs that the events have if they were stored: reading
+	// one of them back settles the question, since all were stored or none.
+	// Empty for a transaction that had no events.
+	SequenceIDs []string
+	// Err is what broke the commit.
+	Err error
+}
+
+func (e *OutcomeUnknownError) Error() string {
+	msg := ErrOutcomeUnknown.Error()
+	if n := len(e.SequenceIDs); n > 0 {
+		msg += " (" + strconv.Itoa(n) + " events from " + e.SequenceIDs[0] + ")"
+	}
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	return msg
+}
+
+// Unwrap returns [ErrOutcomeUnknown] and the cause.
+func (e *OutcomeUnknownError) Unwrap() []error { return []error{ErrOutcomeUnknown, e.Err} }

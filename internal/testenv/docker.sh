@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+#
+# Makes a Docker engine answer and finds a PostgreSQL image for the tests.
+#
+# Progress goes to stderr. The only line on stdout is the name of the image:
+#
+#   EVENTSOURCE_POSTGRES_IMAGE=$(internal/testenv/docker.sh)
+#
+# The engine: the one that answers. Where none does, on a Debian-like machine
+# and as root, docker.io is installed and dockerd started in the background. It
+# keeps running when this script ends.
+#
+# The image: EVENTSOURCE_POSTGRES_IMAGE if set, else the official image, present
+# or pulled, else one built here from Debian's packages (see postgres/).
+#
+# Settings, all optional:
+#   EVENTSOURCE_POSTGRES_IMAGE     image to use as it is
+#   EVENTSOURCE_POSTGRES_VERSION   major version, default 17; 15, 17 and 18 can be built
+#   EVENTSOURCE_POSTGRES_BUILD     1: build the image, never pull it
+#   EVENTSOURCE_DEBIAN_SUITE       Debian suite whose packages to build from
+#   EVENTSOURCE_DEBIAN_MIRROR      mirror to bootstrap from
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+version=${EVENTSOURCE_POSTGRES_VERSION:-17}
+official=postgres:$version
+built=eventsource-postgres:$version
+tmp=${TMPDIR:-/tmp}
+
+say() { echo "docker.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# limit SECONDS COMMAND...: runs the command, where possible with a time limit.
+limit() {
+	local seconds=$1
+	shift
+	if have timeout; then timeout "$seconds" "$@"; else "$@"; fi
+}
+
+# install PACKAGE...: installs Debian packages that are not there yet.
+install() {
+	have apt-get || die "need $*, and there is no apt-get here to install it; please install it yourself"
+	[ "$(id -u)" = 0 ] || die "need $*, and installing it takes root; please install it yourself"
+	say "installing $*"
+	export DEBIAN_FRONTEND=noninteractive
+	# A list that cannot be fetched (a third party's, say) need not matter.
+	apt-get update -q >&2 || say "apt-get update failed, going on with the lists there are"
+	apt-get install -q -y --no-install-recommends "$@" >&2 || die "could not install $*"
+}
+
+# --- the engine ---------------------------------------------------------------
+
+answers() { have docker && limit 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# start_engine FLAG...: starts dockerd and waits until it answers.
+start_engine() {
+	local log pid
+	log=$(mktemp "$tmp/eventsource-dockerd.XXXXXX")
+	say "starting dockerd $* (log: $log)"
+	# 9 is the lock below. The engine outlives this script and must not keep it.
+	setsid nohup dockerd "$@" >"$log" 2>&1 </dev/null 9>&- &
+	pid=$!
+	for _ in $(seq 60); do
+		if answers; then return 0; fi
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.5
+	done
+	say "it does not answer; the end of its log:"
+	tail -n 5 "$log" >&2
+	kill "$pid" 2>/dev/null || true
+	wait "$pid" 2>/dev/null || true
+	return 1
+}
+
+engine() {
+	if answers; then return 0; fi
+	if [ -n "${DOCKER_HOST:-}" ]; then die "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST"; fi
+	have apt-get && [ "$(id -u)" = 0 ] ||
+		die "no Docker engine answers; start one, or set EVENTSOURCE_TEST_POSTGRES to the URL of a PostgreSQL server"
+
+	if ! have dockerd || ! have docker; then
+		install docker.io iptables
+		# Newer Debian releases have the command in a package of its own.
+		have docker || install docker-cli
+		# The package may have started the service.
+		if answers; then return 0; fi
+	fi
+	if [ -d /run/systemd/system ] && systemctl start docker >&2 && answers; then return 0; fi
+
+	# The machine may be a container itself: without leave to set packet filter
+	# rules, or on a file system that overlayfs cannot use. Ports are published
+	# by docker's proxy then, and layers are copied.
+	start_engine && return 0
+	start_engine --iptables=false && return 0
+	start_engine --storage-driver=vfs && return 0
+	start_engine --storage-driver=vfs --iptables=false && return 0
+	die "dockerd does not start here (it needs a machine or a privileged container)"
+}
+
+# sweep removes containers of test runs that were killed before they could.
+sweep() {
+	local id created
+	for id in $(docker ps -aq --filter label=eventsource.testenv); do
+		created=$(docker inspect --format '{{.Created}}' "$id" 2>/dev/null) || continue
+		created=$(date -d "$created" +%s 2>/dev/null) || continue
+		if [ $(($(date +%s) - created)) -gt 7200 ]; then
+			say "removing container $id of an earlier run"
+			docker rm -fv "$id" >/dev/null 2>&1 || true
+		fi
+	done
+}
+
+# --- the image ----------------------------------------------------------------
+
+present() { docker image inspect "$1" >/dev/null 2>&1; }
+
+pull() {
+	say "looking for $official"
+	# First ask whether the registry answers at all: that is quick, while a pull
+	# over a slow line may well take its time.
+	limit 15 docker manifest inspect "$official" >/dev/null 2>&1 || return 1
+	limit 600 docker pull -q "$official" >&2
+}
+
+# suite: the Debian suite with this version of PostgreSQL.
+suite() {
+	if [ -n "${EVENTSOURCE_DEBIAN_SUITE:-}" ]; then
+		echo "$EVENTSOURCE_DEBIAN_SUITE"
+		return
+	fi
+	case $version in
+	15) echo bookworm ;;
+	17) echo trixie ;;
+	18) echo forky ;;
+	*) die "no Debian suite known for PostgreSQL $version; set EVENTSOURCE_DEBIAN_SUITE" ;;
+	esac
+}
+
+# base SUITE: makes the image eventsource-debian:SUITE.
+base() {
+	local suite=$1 scripts=/usr/share/debootstrap/scripts script=
+	present "eventsource-debian:$suite" && return 0
+	[ "$(id -u)" = 0 ] || die "cannot get $official, and building an image takes root; set EVENTSOURCE_POSTGRES_IMAGE"
+	have debootstrap || install debootstrap debian-archive-keyring
+
+	# An older debootstrap does not know newer suites, which are like sid to it.
+	[ -e "$scripts/$suite" ] || script=$scripts/sid
+	root=$(mktemp -d "${TMPDIR:-/var/tmp}/eventsource-debian.XXXXXX")
+	say "bootstrapping Debian $suite"
+	debootstrap --variant=minbase "$suite" "$root" "${EVENTSOURCE_DEBIAN_MIRROR:-}" "$script" >"$root.log" 2>&1 ||
+		{ tail -n 20 "$root.log" >&2; die "debootstrap failed"; }
+	rm -rf "${root:?}"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+	tar -C "$root" -c . | docker import - "eventsource-debian:$suite" >/dev/null
+	rm -rf --one-file-system "$root" "$root.log"
+}
+
+build() {
+	local suite sources args=() name
+	suite=$(suite)
+	# An image built from other sources than those at hand is out of date.
+	sources=$(cat "$here"/postgres/* | cksum | tr ' ' -)-$suite
+	if [ "$(docker image inspect --format '{{index .Config.Labels "eventsource.sources"}}' "$built" 2>/dev/null)" = "$sources" ]; then
+		say "using $built, built earlier"
+		return 0
+	fi
+	base "$suite"
+	for name in http_proxy https_proxy no_proxy; do
+		if [ -n "${!name:-}" ]; then args+=(--build-arg "$name=${!name}"); fi
+	done
+	say "building $built from Debian $suite"
+	docker build --network host --tag "$built" --label "eventsource.sources=$sources" \
+		--build-arg SUITE="$suite" --build-arg VERSION="$version" \
+		${args[@]+"${args[@]}"} "$here/postgres" >&2
+}
+
+image() {
+	if [ -n "${EVENTSOURCE_POSTGRES_IMAGE:-}" ]; then
+		echo "$EVENTSOURCE_POSTGRES_IMAGE"
+	elif [ -z "${EVENTSOURCE_POSTGRES_BUILD:-}" ] && { present "$official" || pull; }; then
+		echo "$official"
+	else
+		build
+		echo "$built"
+	fi
+}
+
+root=
+trap '[ -z "$root" ] || rm -rf --one-file-system "$root" "$root.log"' EXIT
+
+# Two runs at a time would start two engines.
+if have flock; then
+	exec 9>"$tmp/eventsource-docker.lock"
+	flock 9
+fi
+
+engine
+sweep
+image

@@ -1,0 +1,424 @@
+package eventsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+)
+
+// Repository saves and loads events. It is safe for concurrent use; events and
+// aggregates that are passed to it are not, while a call runs.
+type Repository interface {
+	// Save stores the events in the order given, all or none. They may belong to
+	// several aggregates. Afterwards they carry their sequence ID, version,
+	// timestamp, and the metadata that the context added. No events are no error.
+	//
+	// Errors: [ErrConflict], [ErrInvalidEvent], [ErrUnknownType], [ErrTooLarge],
+	// [ErrOutcomeUnknown], the context's, and those of the store. After any of
+	// them but ErrOutcomeUnknown nothing is stored, and after any of them the
+	// events are unchanged.
+	Save(ctx context.Context, events ...Event) error
+
+	// SaveTransaction is Save, but the caller decides when to commit. Until then
+	// the events are invisible to others, and on PostgreSQL hold readers back, so
+	// be quick. Always call Commit or Rollback; when ctx ends first, the
+	// transaction is rolled back. The events carry their sequence ID, version and
+	// timestamp after Commit. Its errors are those of Save; a conflict may show
+	// here or at Commit.
+	SaveTransaction(ctx context.Context, events ...Event) (StoreTransaction, error)
+
+	// Load sets the aggregate's ID and applies all events of the aggregate to it in
+	// order. It returns deleted == true as soon as On returns [ErrDeleted];
+	// [ErrNoHistory] if there are no events; any other error of On.
+	Load(ctx context.Context, id string, aggr Aggregate) (deleted bool, err error)
+
+	// GetEventsBySequenceID returns the events strictly after the sequence ID, in
+	// sequence order, at most limit. "" means from the beginning, a limit of 0 all.
+	// A reader that passes the last ID it handled misses no event and sees none
+	// twice. Errors: [ErrInvalidSequenceID], [ErrInvalidQuery], [ErrUnknownType].
+	GetEventsBySequenceID(ctx context.Context, sequenceID string, limit int) (events []Event, err error)
+
+	// GetEventsBySequenceIDAndType is GetEventsBySequenceID for the events of one
+	// type, that of eventType, whose value does not matter.
+	GetEventsBySequenceIDAndType(ctx context.Context, sequenceID string, eventType Event, limit int) (events []Event, err error)
+
+	// GetEventsByTimestamp returns the events whose timestamp, in Unix nanoseconds,
+	// is strictly greater, in sequence order, at most limit; a limit of 0 means
+	// all. Timestamps come from clocks and callers: follow events by sequence ID.
+	GetEventsByTimestamp(ctx context.Context, timestamp int64, limit int) (events []Event, err error)
+
+	// Events iterates over the events that match the query, and ends where the
+	// store's last readable event was when the iteration began. Memory is bounded however
+	// many there are, and breaking out frees everything; nothing is held while the
+	// loop's body runs. An error is the last pair. A store that cannot answer the
+	// query refuses with [errors.ErrUnsupported].
+	Events(ctx context.Context, query Query) iter.Seq2[Event, error]
+}
+
+// RepositoryOption is an option of [NewRepository].
+type RepositoryOption func(*repository)
+
+// WithObserver adds a function that is called after every committed save with
+// the events that were saved, in the goroutine that saved them. Several are
+// called in the order they were added. An error or a panic of an observer is
+// logged; it neither undoes nor hides the save. Defaults to none.
+func WithObserver(observe func(ctx context.Context, events []Event) error) RepositoryOption {
+	return func(r *repository) {
+		if observe != nil {
+			r.observers = append(r.observers, observe)
+		}
+	}
+}
+
+// WithLogger sets where failures of observers are reported. Defaults to
+// [slog.Default].
+func WithLogger(logger *slog.Logger) RepositoryOption {
+	return func(r *repository) {
+		if logger != nil {
+			r.logger = logger
+		}
+	}
+}
+
+// NewRepository returns a repository on a store. A nil store or serializer, or
+// one that was itself made with arguments that it cannot work with, makes every
+// method return [ErrMisconfigured].
+func NewRepository(store Store, serializer Serializer, opts ...RepositoryOption) Repository {
+	r := &repository{store: store, serializer: serializer, logger: slog.Default()}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(r)
+		}
+	}
+	switch {
+	case isNil(store):
+		r.err = fmt.Errorf("%w: store is nil", ErrMisconfigured)
+	case isNil(serializer):
+		r.err = fmt.Errorf("%w: serializer is nil", ErrMisconfigured)
+	default:
+		r.err = errors.Join(madeWithError(store), madeWithError(serializer))
+	}
+	return r
+}
+
+// madeWithError asks a store or serializer what was wrong when it was made.
+func madeWithError(v any) error {
+	if v, ok := v.(interface{ Err() error }); ok {
+		return v.Err()
+	}
+	return nil
+}
+
+type repository struct {
+	store      Store
+	serializer Serializer
+	observers  []func(context.Context, []Event) error
+	logger     *slog.Logger
+	err        error
+}
+
+func (r *repository) Save(ctx context.Context, events ...Event) error {
+	records, err := r.records(ctx, events)
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	stored, err := r.append(ctx, records)
+	if err != nil {
+		return err
+	}
+	r.saved(ctx, events, stored)
+	return nil
+}
+
+func (r *repository) append(ctx context.Context, records []Record) ([]Record, error) {
+	if appender, ok := r.store.(Appender); ok {
+		return appender.Append(ctx, records...)
+	}
+	tx, err := r.store.NewTransaction(ctx, records...)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Commit(); err != nil {
+		_ = tx.Rollback() // Commit's error says what happened
+		return nil, err
+	}
+	return tx.Records(), nil
+}
+
+func (r *repository) SaveTransaction(ctx context.Context, events ...Event) (StoreTransaction, error) {
+	records, err := r.records(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := r.store.NewTransaction(ctx, records...)
+	if err != nil {
+		return nil, err
+	}
+	return &repositoryTransaction{StoreTransaction: tx, repository: r, ctx: ctx, events: append([]Event(nil), events...)}, nil
+}
+
+// repositoryTransaction writes what the store assigned back to the events.
+type repositoryTransaction struct {
+	StoreTransaction
+	repository *repository
+	ctx        context.Context
+	events     []Event
+}
+
+func (t *repositoryTransaction) Commit() error {
+	if err := t.StoreTransaction.Commit(); err != nil {
+		return err
+	}
+	t.repository.saved(t.ctx, t.events, t.Records())
+	return nil
+}
+
+// Unwrap returns the store's own transaction, for stores that offer more than
+// [StoreTransaction].
+func (t *repositoryTransaction) Unwrap() StoreTransaction { return t.StoreTransaction }
+
+// records checks all events before it turns the first into a record.
+func (r *repository) records(ctx context.Context, events []Event) ([]Record, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	for i, event := range events {
+		if err := checkEvent(event); err != nil {
+			return nil, fmt.Errorf("%w (event %d of %d)", err, i+1, len(events))
+		}
+	}
+	fromContext := contextMetadata(ctx)
+	records := make([]Record, len(events))
+	for i, event := range events {
+		data, err := r.serializer.Marshal(event)
+		if err != nil {
+			return nil, err
+		}
+		record := Record{
+			AggregateID: event.GetAggregateID(),
+			Type:        EventType(event),
+			Timestamp:   event.GetTimestamp(),
+			UserID:      event.GetUserID(),
+			Data:        data,
+			Metadata:    fromContext,
+		}
+		if versioned, ok := event.(Versioned); ok {
+			record.Version = versioned.GetVersion()
+		}
+		if carrier, ok := event.(MetadataCarrier); ok {
+			record.Metadata = mergeMetadata(fromContext, carrier.GetMetadata())
+		}
+		if err := record.Validate(); err != nil {
+			return nil, err
+		}
+		records[i] = record
+	}
+	return records, nil
+}
+
+// saved tells the events what the store assigned, and then the observers.
+func (r *repository) saved(ctx context.Context, events []Event, stored []Record) {
+	for i, event := range events {
+		setEnvelope(event, &stored[i])
+	}
+	for _, observe := range r.observers {
+		if err := r.observe(ctx, observe, events); err != nil {
+			r.logger.ErrorContext(ctx, "eventsource: observer failed after a committed save",
+				slog.Any("error", err), slog.Int("events", len(events)))
+		}
+	}
+}
+
+func (r *repository) observe(ctx context.Context, observe func(context.Context, []Event) error, events []Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return observe(ctx, events)
+}
+
+func (r *repository) Load(ctx context.Context, id string, aggr Aggregate) (deleted bool, err error) {
+	switch {
+	case r.err != nil:
+		return false, r.err
+	case isNil(aggr):
+		return false, fmt.Errorf("%w: aggregate to load %q into is nil", ErrInvalidQuery, id)
+	case id == "":
+		return false, fmt.Errorf("%w: aggregate ID is empty", ErrInvalidQuery)
+	}
+	records, err := r.store.LoadByAggregate(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if len(records) == 0 {
+		return false, fmt.Errorf("%w: %q", ErrNoHistory, id)
+	}
+	aggr.SetAggregateID(id)
+	for i := range records {
+		event, err := r.event(&records[i])
+		if err != nil {
+			return false, err
+		}
+		if err := aggr.On(ctx, event); errors.Is(err, ErrDeleted) {
+			return true, nil
+		} else if err != nil {
+			return false, fmt.Errorf("eventsource: aggregate %q refuses %s, version %d: %w",
+				id, records[i].Type, records[i].Version, err)
+		}
+	}
+	return false, nil
+}
+
+func (r *repository) GetEventsBySequenceID(ctx context.Context, sequenceID string, limit int) ([]Event, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.events(r.store.LoadBySequenceID(ctx, sequenceID, limit))
+}
+
+func (r *repository) GetEventsBySequenceIDAndType(ctx context.Context, sequenceID string, eventType Event, limit int) ([]Event, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	name := EventType(eventType)
+	if name == "" {
+		return nil, fmt.Errorf("%w: event type to look for is nil or has no name", ErrInvalidQuery)
+	}
+	return r.events(r.store.LoadBySequenceIDAndType(ctx, sequenceID, name, limit))
+}
+
+func (r *repository) GetEventsByTimestamp(ctx context.Context, timestamp int64, limit int) ([]Event, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.events(r.store.LoadByTimestamp(ctx, timestamp, limit))
+}
+
+func (r *repository) Events(ctx context.Context, query Query) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if r.err != nil {
+			yield(nil, r.err)
+			return
+		}
+		query, err := query.Normalize()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for record, err := range r.query(ctx, query) {
+			var event Event
+			if err == nil {
+				event, err = r.event(&record)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(event, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (r *repository) query(ctx context.Context, query Query) iter.Seq2[Record, error] {
+	if querier, ok := r.store.(Querier); ok {
+		return querier.Query(ctx, query)
+	}
+	return queryByPages(ctx, r.store, query)
+}
+
+// queryByPages answers a query with nothing but the methods of [Store].
+func queryByPages(ctx context.Context, store Store, query Query) iter.Seq2[Record, error] {
+	const pageSize = 256
+	return func(yield func(Record, error) bool) {
+		if query.Descending {
+			yield(Record{}, fmt.Errorf("%w: %T does not query in descending order", errors.ErrUnsupported, store))
+			return
+		}
+		page := func(after string) (records []Record, last bool, err error) {
+			switch {
+			case query.AggregateID != "":
+				records, err = store.LoadByAggregate(ctx, query.AggregateID)
+				return records, true, err
+			case len(query.Types) == 1:
+				records, err = store.LoadBySequenceIDAndType(ctx, after, query.Types[0], pageSize)
+			default:
+				records, err = store.LoadBySequenceID(ctx, after, pageSize)
+			}
+			return records, len(records) < pageSize, err
+		}
+		given := 0
+		for after := query.After; ; {
+			records, last, err := page(after)
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			for i := range records {
+				after = records[i].SequenceID
+				if query.Before != "" && after >= query.Before {
+					return
+				}
+				if !query.Matches(&records[i]) {
+					continue
+				}
+				if !yield(records[i], nil) {
+					return
+				}
+				if given++; given == query.Limit {
+					return
+				}
+			}
+			if last {
+				return
+			}
+		}
+	}
+}
+
+// events turns the answer of a load into events.
+func (r *repository) events(records []Record, err error) ([]Event, error) {
+	if err != nil {
+		return nil, err
+	}
+	events := make([]Event, len(records))
+	for i := range records {
+		if events[i], err = r.event(&records[i]); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+func (r *repository) event(record *Record) (Event, error) {
+	event, err := r.serializer.Unmarshal(record.Data, record.Type)
+	if err != nil {
+		return nil, fmt.Errorf("%w (version %d of aggregate %q, sequence ID %s)",
+			err, record.Version, record.AggregateID, record.SequenceID)
+	}
+	if isNil(event) {
+		return nil, fmt.Errorf("%w: serializer returned nil for %q (sequence ID %s)", ErrInvalidEvent, record.Type, record.SequenceID)
+	}
+	if envelope, ok := event.(envelopeSetter); ok {
+		envelope.SetAggregateID(record.AggregateID)
+		envelope.SetUserID(record.UserID)
+	}
+	setEnvelope(event, record)
+	return event, nil
+}
+
+// setEnvelope tells the event what the store assigned.
+func setEnvelope(event Event, record *Record) {
+	event.SetSequenceID(record.SequenceID)
+	event.SetTimestamp(record.Timestamp)
+	if versioned, ok := event.(Versioned); ok {
+		versioned.SetVersion(record.Version)
+	}
+	if carrier, ok := event.(MetadataCarrier); ok {
+		carrier.SetMetadata(record.Metadata)
+	}
+}
