@@ -39,6 +39,19 @@ limit() {
 	if have timeout; then timeout "$seconds" "$@"; else "$@"; fi
 }
 
+# quiet COMMAND...: runs the command and shows its output only if it fails.
+quiet() {
+	local log
+	log=$(mktemp "$tmp/eventsource-log.XXXXXX")
+	if "$@" >"$log" 2>&1; then
+		rm -f "$log"
+		return 0
+	fi
+	tail -n 30 "$log" >&2
+	rm -f "$log"
+	return 1
+}
+
 # install PACKAGE...: installs Debian packages that are not there yet.
 install() {
 	have apt-get || die "need $*, and there is no apt-get here to install it; please install it yourself"
@@ -46,8 +59,8 @@ install() {
 	say "installing $*"
 	export DEBIAN_FRONTEND=noninteractive
 	# A list that cannot be fetched (a third party's, say) need not matter.
-	apt-get update -q >&2 || say "apt-get update failed, going on with the lists there are"
-	apt-get install -q -y --no-install-recommends "$@" >&2 || die "could not install $*"
+	quiet apt-get update -q || say "apt-get update failed, going on with the lists there are"
+	quiet apt-get install -q -y --no-install-recommends "$@" || die "could not install $*"
 }
 
 # --- the engine ---------------------------------------------------------------
@@ -58,7 +71,7 @@ answers() { have docker && limit 10 docker version --format '{{.Server.Version}}
 start_engine() {
 	local log pid
 	log=$(mktemp "$tmp/eventsource-dockerd.XXXXXX")
-	say "starting dockerd $* (log: $log)"
+	say "starting dockerd${*:+ $*} (log: $log)"
 	# 9 is the lock below. The engine outlives this script and must not keep it.
 	setsid nohup dockerd "$@" >"$log" 2>&1 </dev/null 9>&- &
 	pid=$!
@@ -149,11 +162,11 @@ base() {
 	[ -e "$scripts/$suite" ] || script=$scripts/sid
 	root=$(mktemp -d "${TMPDIR:-/var/tmp}/eventsource-debian.XXXXXX")
 	say "bootstrapping Debian $suite"
-	debootstrap --variant=minbase "$suite" "$root" "${EVENTSOURCE_DEBIAN_MIRROR:-}" "$script" >"$root.log" 2>&1 ||
-		{ tail -n 20 "$root.log" >&2; die "debootstrap failed"; }
+	quiet debootstrap --variant=minbase "$suite" "$root" "${EVENTSOURCE_DEBIAN_MIRROR:-}" "$script" ||
+		die "debootstrap failed"
 	rm -rf "${root:?}"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 	tar -C "$root" -c . | docker import - "eventsource-debian:$suite" >/dev/null
-	rm -rf --one-file-system "$root" "$root.log"
+	rm -rf --one-file-system "$root"
 }
 
 build() {
@@ -170,9 +183,9 @@ build() {
 		if [ -n "${!name:-}" ]; then args+=(--build-arg "$name=${!name}"); fi
 	done
 	say "building $built from Debian $suite"
-	docker build --network host --tag "$built" --label "eventsource.sources=$sources" \
+	quiet docker build --force-rm --network host --tag "$built" --label "eventsource.sources=$sources" \
 		--build-arg SUITE="$suite" --build-arg VERSION="$version" \
-		${args[@]+"${args[@]}"} "$here/postgres" >&2
+		${args[@]+"${args[@]}"} "$here/postgres" || die "could not build $built"
 }
 
 image() {
@@ -187,7 +200,7 @@ image() {
 }
 
 root=
-trap '[ -z "$root" ] || rm -rf --one-file-system "$root" "$root.log"' EXIT
+trap '[ -z "$root" ] || rm -rf --one-file-system "$root"' EXIT
 
 # Two runs at a time would start two engines.
 if have flock; then

@@ -1,0 +1,198 @@
+// Package testenv gives tests a PostgreSQL.
+//
+// The server is the one whose URL is in EVENTSOURCE_TEST_POSTGRES. Where that is
+// not set, a container is started, once per test process, and ended by [Main]:
+//
+//	func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+//
+// A test that cannot have a server is skipped. With EVENTSOURCE_TEST_REQUIRE=1 it
+// fails instead, so that a test run on which something depends cannot pass by
+// skipping.
+//
+// go test runs one process per package. The command in run starts one server for
+// all of them, and "make test" goes through it.
+package testenv
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The environment variables of this package.
+const (
+	// EnvPostgres holds the URL of a server to use, as a superuser.
+	EnvPostgres = "EVENTSOURCE_TEST_POSTGRES"
+	// EnvRequire is 1 where a test must fail if it cannot have a server.
+	EnvRequire = "EVENTSOURCE_TEST_REQUIRE"
+	// EnvImage holds the name of the image of which containers are started.
+	EnvImage = "EVENTSOURCE_POSTGRES_IMAGE"
+)
+
+const advice = "start a Docker engine (internal/testenv/docker.sh does) or set " +
+	EnvPostgres + " to the URL of a PostgreSQL server, as a superuser"
+
+// environment is where the tests of this process get their server from.
+type environment struct {
+	getenv func(string) string
+	start  func(ctx context.Context, ports ...string) (*server, error)
+
+	once   sync.Once
+	shared *server
+	err    error
+}
+
+var process = &environment{getenv: os.Getenv, start: startServer}
+
+// Main runs the tests of a package and ends the container started for them, if
+// any. It returns the code to exit with.
+func Main(m *testing.M) int {
+	code := m.Run()
+	if process.shared != nil {
+		if err := process.shared.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "testenv:", err)
+			code = max(code, 1)
+		}
+	}
+	return code
+}
+
+// Start starts a server in a container and returns its URL and what ends it. It
+// is for programs; tests call [Postgres] or [Server].
+func Start(ctx context.Context) (url string, stop func() error, err error) {
+	s, err := startServer(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.url, s.stop, nil
+}
+
+// Server returns the URL of the server's database, as a superuser. What a test
+// changes there, other tests see.
+func Server(t testing.TB) string {
+	t.Helper()
+	return process.server(t)
+}
+
+// Postgres returns the URL of a new, empty schema of the test's own. Connections
+// have it as their search_path. It is dropped when the test ends.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	server := process.server(t)
+
+	id := make([]byte, 8)
+	_, _ = rand.Read(id) // never fails
+	schema := "test_" + hex.EncodeToString(id)
+
+	exec(t, server, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() {
+		// Waits for locks that the test still holds, so not without a limit.
+		exec(t, server, "DROP SCHEMA "+schema+" CASCADE")
+	})
+
+	u, err := withParam(server, "search_path", schema)
+	if err != nil {
+		t.Fatalf("testenv: %v", err)
+	}
+	return u
+}
+
+// Pool opens a pool of connections and closes it when the test ends. The given
+// functions may change its configuration before.
+func Pool(t testing.TB, url string, configure ...func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatalf("testenv: %v", err)
+	}
+	for _, c := range configure {
+		c(config)
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		t.Fatalf("testenv: open pool: %v", err)
+	}
+	t.Cleanup(func() {
+		// Close waits for every connection to come back to the pool.
+		closed := make(chan struct{})
+		go func() {
+			pool.Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-time.After(20 * time.Second):
+			t.Errorf("testenv: the test did not give %d connections back to its pool", pool.Stat().AcquiredConns())
+		}
+	})
+	if err := pool.Ping(ctx); err != nil {
+		t.Fatalf("testenv: connect: %v", err)
+	}
+	return pool
+}
+
+// server returns the URL of the server, or ends the test.
+func (e *environment) server(t testing.TB) string {
+	t.Helper()
+	if u := e.getenv(EnvPostgres); u != "" {
+		return u
+	}
+	e.once.Do(func() {
+		e.shared, e.err = e.start(context.Background())
+	})
+	if e.err != nil {
+		e.unavailable(t, e.err)
+	}
+	return e.shared.url
+}
+
+// unavailable ends a test that cannot have a server.
+func (e *environment) unavailable(t testing.TB, cause error) {
+	t.Helper()
+	if e.getenv(EnvRequire) == "1" {
+		t.Fatalf("testenv: no PostgreSQL: %s\ncause: %v", advice, cause)
+	}
+	t.Skipf("testenv: no PostgreSQL: %s\ncause: %v", advice, cause)
+}
+
+// exec runs one statement on a connection of its own.
+func exec(t testing.TB, url, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatalf("testenv: connect: %v", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		t.Fatalf("testenv: %s: %v", statement, err)
+	}
+}
+
+// withParam returns the URL with a query parameter set.
+func withParam(rawURL, name, value string) (string, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", EnvPostgres, err)
+	}
+	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return "", fmt.Errorf("%s is not a URL of the form postgres://user:password@host:port/database", EnvPostgres)
+	}
+	query := u.Query()
+	query.Set(name, value)
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}

@@ -1,0 +1,235 @@
+// Package migrations makes the tables of store/sqlstore in PostgreSQL, with
+// goose (https://github.com/pressly/goose). There are three ways to use it:
+//
+//   - [Up], [Down] and [Status], from Go;
+//   - the goose command on this folder: goose -dir migrations -table
+//     events_schema_version postgres "$DATABASE_URL" up;
+//   - [FS], for an application that runs goose itself.
+//
+// All three leave the same tables behind.
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path"
+	"strings"
+	"testing/fstest"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/eventsource-go/eventsource/internal/pgident"
+)
+
+// FS holds the migrations as they are, for the table "events" in the first
+// schema of the search path, under their file names.
+//
+//go:embed *.sql
+var FS embed.FS
+
+// DefaultTable is the table of events unless [WithTable] names another one.
+const DefaultTable = "events"
+
+// versionSuffix makes the name of goose's version table from that of the events.
+const versionSuffix = "_schema_version"
+
+// lockID is the advisory lock that serialises migrations, the bytes of "evntmgrt".
+const lockID = 0x65766e746d677274
+
+// Option is an option of [Up], [Down] and [Status].
+type Option func(*config)
+
+type config struct {
+	schema, table string
+	dropEvents    bool
+	logger        *slog.Logger
+}
+
+// WithSchema sets the schema, which [Up] creates if there is none of that name.
+// It is quoted. Defaults to the first schema of the search path.
+func WithSchema(schema string) Option { return func(c *config) { c.schema = schema } }
+
+// WithTable sets the table's name. It is quoted, so Order and order are two
+// tables. Defaults to [DefaultTable].
+func WithTable(table string) Option { return func(c *config) { c.table = table } }
+
+// WithDropEvents lets [Down] drop a table that holds events. They are lost.
+// Defaults to refusing.
+func WithDropEvents() Option { return func(c *config) { c.dropEvents = true } }
+
+// WithLogger sets a logger that is told of each migration. Defaults to none.
+func WithLogger(logger *slog.Logger) Option { return func(c *config) { c.logger = logger } }
+
+// Up applies all migrations that have not been applied. Several processes may
+// call it at once: one works, the others wait for up to five minutes. The
+// connection must be one to PostgreSQL and is not closed.
+func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
+	return run(ctx, db, opts, func(c *config, provider *goose.Provider) error {
+		if c.schema != "" {
+			if err := createSchema(ctx, db, c.schema); err != nil {
+				return err
+			}
+		}
+		_, err := provider.Up(ctx)
+		return err
+	})
+}
+
+// Down takes back the last migration that was applied; without any it does
+// nothing. The first migration made the table of events itself: taking it back
+// is refused while the table holds events, unless [WithDropEvents] is given.
+func Down(ctx context.Context, db *sql.DB, opts ...Option) error {
+	return run(ctx, db, opts, func(_ *config, provider *goose.Provider) error {
+		version, err := provider.GetDBVersion(ctx)
+		if err != nil || version == 0 {
+			return err
+		}
+		_, err = provider.Down(ctx)
+		return err
+	})
+}
+
+// Migration is the state of one migration.
+type Migration struct {
+	// Version is its number, from 1.
+	Version int64
+	// Name is its file name.
+	Name string
+	// AppliedAt is when it was applied, the zero time if it was not.
+	AppliedAt time.Time
+}
+
+// Status returns all migrations in order.
+func Status(ctx context.Context, db *sql.DB, opts ...Option) ([]Migration, error) {
+	var migrations []Migration
+	err := run(ctx, db, opts, func(_ *config, provider *goose.Provider) error {
+		all, err := provider.Status(ctx)
+		for _, m := range all {
+			migrations = append(migrations, Migration{
+				Version: m.Source.Version, Name: path.Base(m.Source.Path), AppliedAt: m.AppliedAt,
+			})
+		}
+		return err
+	})
+	return migrations, err
+}
+
+// run calls do with a provider, and says in errors where they come from.
+func run(ctx context.Context, db *sql.DB, opts []Option, do func(*config, *goose.Provider) error) error {
+	c := &config{table: DefaultTable}
+	for _, opt := range opts {
+		opt(c)
+	}
+	if db == nil {
+		return fmt.Errorf("eventsource/migrations: database is nil")
+	}
+	if err := pgident.CheckTable(c.table); err != nil {
+		return err
+	}
+	if c.schema != "" {
+		if err := pgident.CheckSchema(c.schema); err != nil {
+			return err
+		}
+	}
+	provider, err := newProvider(db, c)
+	if err == nil {
+		err = do(c, provider)
+	}
+	if err != nil {
+		return fmt.Errorf("eventsource/migrations: table %s: %w", pgident.Quote(c.schema, c.table), err)
+	}
+	return nil
+}
+
+func newProvider(db *sql.DB, c *config) (*goose.Provider, error) {
+	files, err := c.render()
+	if err != nil {
+		return nil, err
+	}
+	versionTable := pgident.Quote(c.schema, c.table+versionSuffix)
+	store, err := database.NewStore(database.DialectPostgres, versionTable)
+	if err != nil {
+		return nil, err
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return nil, err
+	}
+	opts := []goose.ProviderOption{
+		goose.WithStore(versionStore{store}),
+		goose.WithSessionLocker(locker),
+		goose.WithDisableGlobalRegistry(true), // what the application registered with goose is not ours
+	}
+	if c.logger != nil {
+		opts = append(opts, goose.WithSlog(c.logger), goose.WithVerbose(true))
+	}
+	return goose.NewProvider("", db, files, opts...)
+}
+
+// versionStore looks for the version table by its quoted name, which goose's
+// own store takes apart at the dot.
+type versionStore struct{ database.Store }
+
+func (s versionStore) TableExists(ctx context.Context, db database.DBTxConn) (exists bool, err error) {
+	err = db.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.Tablename()).Scan(&exists)
+	return exists, err
+}
+
+// render puts the configured names into the migrations.
+func (c *config) render() (fs.FS, error) {
+	names, err := fs.Glob(FS, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	settings := ""
+	if c.schema != "" {
+		settings += statement("SET LOCAL search_path TO " + pgident.Quote("", c.schema))
+	}
+	if c.dropEvents {
+		settings += statement("SET LOCAL eventsource.drop_events TO 'on'")
+	}
+	// A checked name has no quotes and needs no escapes, neither in an identifier
+	// nor in a literal.
+	rename := strings.NewReplacer(
+		`"events`, `"`+c.table,
+		"-- +goose Up\n", "-- +goose Up\n"+settings,
+		"-- +goose Down\n", "-- +goose Down\n"+settings,
+	)
+	files := fstest.MapFS{}
+	for _, name := range names {
+		data, err := FS.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = &fstest.MapFile{Data: []byte(rename.Replace(string(data)))}
+	}
+	return files, nil
+}
+
+func statement(sql string) string {
+	return "-- +goose StatementBegin\n" + sql + ";\n-- +goose StatementEnd\n"
+}
+
+// createSchema creates the schema unless it exists, in which case no privilege
+// to create schemas is needed.
+func createSchema(ctx context.Context, db *sql.DB, schema string) error {
+	var exists bool
+	err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, schema).Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
+	if _, err = db.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgident.Quote("", schema)); err != nil {
+		// IF NOT EXISTS does not keep two sessions that create it at once from colliding.
+		if again := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, schema).Scan(&exists); again == nil && exists {
+			return nil
+		}
+	}
+	return err
+}

@@ -1,0 +1,47 @@
+package memstore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/store/memstore"
+	"github.com/eventsource-go/eventsource/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, storetest.Harness{Open: openShared})
+}
+
+// A store that has nothing but the methods of Store passes too, and shows that
+// the repository does without the rest.
+func TestStoreWithoutOptionalInterfaces(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		Open: func(t *testing.T) storetest.Storage {
+			open := openShared(t)
+			return func(clock func() time.Time) eventsource.Store {
+				return struct{ eventsource.Store }{open(clock)}
+			}
+		},
+		Lacks: []storetest.Ability{storetest.Append, storetest.Query, storetest.Watch, storetest.Horizon},
+	})
+}
+
+func TestStoreThatTakesNoLargeData(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		Open: func(*testing.T) storetest.Storage {
+			shared := memstore.New()
+			return func(clock func() time.Time) eventsource.Store {
+				return memstore.New(memstore.WithEventsOf(shared), memstore.WithClock(clock), memstore.WithMaxDataSize(400<<10))
+			}
+		},
+		Lacks: []storetest.Ability{storetest.LargeData},
+	})
+}
+
+func openShared(*testing.T) storetest.Storage {
+	shared := memstore.New()
+	return func(clock func() time.Time) eventsource.Store {
+		return memstore.New(memstore.WithEventsOf(shared), memstore.WithClock(clock))
+	}
+}

@@ -1,0 +1,387 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// Bounds of a batch of saves, beyond the first save in it. They keep the time
+// for which a batch holds readers back short.
+const (
+	maxBatchRecords = 1000
+	maxBatchSize    = 4 << 20 // bytes of data
+	// patience is how long a batch waits for a transaction that is about to write
+	// the same version of an aggregate. Then its saves go on alone, so that only
+	// those wait which have to.
+	patience = 100 * time.Millisecond
+	// batchTries is how often a batch that loses races to other processes is tried
+	// again before its saves go on alone.
+	batchTries = 3
+)
+
+// group lets concurrent saves share a transaction. While a batch is on its way,
+// the next one gathers; no timer is involved, so a save that is alone starts at
+// once.
+type group struct {
+	mu      sync.Mutex
+	queue   []*save
+	running bool
+	// alone counts, for each aggregate, the saves that were taken out of a batch
+	// because they had to wait. Later saves of that aggregate do not join a batch.
+	alone map[string]int
+}
+
+// save is one call of Append on its way.
+type save struct {
+	entry
+	ctx  context.Context
+	size int // bytes of data
+	done chan struct{}
+	err  error // set before done is closed
+
+	// Guarded by group.mu.
+	batch *batch
+	// left is true when the caller went away.
+	left bool
+	// sent is true while the records may be on their way to the server, so that
+	// the caller cannot go away without an answer.
+	sent bool
+}
+
+func (sv *save) finish(err error) {
+	sv.err = err
+	close(sv.done)
+}
+
+// result is what Append returns once the save is finished.
+func (sv *save) result() ([]eventsource.Record, error) {
+	switch {
+	case sv.err == nil:
+		return sv.records, nil
+	case sv.ctx.Err() != nil && errors.Is(sv.err, context.Canceled):
+		// The shared context was cancelled because this one had ended.
+		return nil, fmt.Errorf("eventsource/sqlstore: save: %w", sv.ctx.Err())
+	default:
+		return nil, sv.err
+	}
+}
+
+// batch is some saves that share a transaction.
+type batch struct {
+	cancel context.CancelFunc
+	// waiting is how many callers still wait. When none does, the batch is cancelled.
+	waiting int
+}
+
+// Append stores the records, all or none, in a transaction that concurrent calls
+// share. When ctx ends before the records were sent, nothing is stored and its
+// error is returned at once. When it ends later, Append still tells whether they
+// were stored, for which it waits up to [WithOutcomeTimeout].
+func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]eventsource.Record, error) {
+	if err := s.validate(ctx, records); err != nil {
+		return nil, err
+	}
+	if len(records) == 0 {
+		return nil, nil
+	}
+	sv := &save{entry: newEntry(records), ctx: ctx, done: make(chan struct{})}
+	for i := range records {
+		sv.size += len(records[i].Data)
+	}
+	if !s.join(sv) {
+		s.appendAlone(sv)
+		return sv.result()
+	}
+	return s.await(sv)
+}
+
+// join puts the save into the queue, unless one of its aggregates is one that
+// others already have to wait for.
+func (s *Store) join(sv *save) bool {
+	g := &s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range sv.records {
+		if g.alone[sv.records[i].AggregateID] > 0 {
+			return false
+		}
+	}
+	g.queue = append(g.queue, sv)
+	if !g.running {
+		g.running = true
+		go s.runBatches()
+	}
+	return true
+}
+
+// await waits for the save's result, and after the end of its context no longer
+// than needed.
+func (s *Store) await(sv *save) ([]eventsource.Record, error) {
+	select {
+	case <-sv.done:
+		return sv.result()
+	case <-sv.ctx.Done():
+	}
+	if s.leave(sv) {
+		return nil, fmt.Errorf("eventsource/sqlstore: save: %w", sv.ctx.Err())
+	}
+	timer := time.NewTimer(s.outcomeTimeout + time.Second) // the look-up gives up first
+	defer timer.Stop()
+	select {
+	case <-sv.done:
+		return sv.result()
+	case <-timer.C:
+		return nil, &eventsource.OutcomeUnknownError{Err: sv.ctx.Err()}
+	}
+}
+
+// leave is called when the caller of a save wants to go away. It reports whether
+// it can: nothing was sent, and nothing will be.
+func (s *Store) leave(sv *save) bool {
+	g := &s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	sv.left = true
+	if b := sv.batch; b != nil {
+		if b.waiting--; b.waiting == 0 {
+			b.cancel()
+		}
+	}
+	return !sv.sent
+}
+
+// runBatches works until the queue is empty.
+func (s *Store) runBatches() {
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		saves := s.group.next(cancel)
+		if len(saves) == 0 {
+			cancel()
+			return
+		}
+		s.runBatch(ctx, saves)
+		cancel()
+	}
+}
+
+// next takes a batch from the queue. With none left, the group stops running.
+func (g *group) next(cancel context.CancelFunc) []*save {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := &batch{cancel: cancel}
+	var saves []*save
+	records, size, taken := 0, 0, 0
+	for _, sv := range g.queue {
+		if len(saves) > 0 && (records+len(sv.records) > maxBatchRecords || size+sv.size > maxBatchSize) {
+			break
+		}
+		taken++
+		if sv.left {
+			continue
+		}
+		sv.batch = b
+		b.waiting++
+		saves = append(saves, sv)
+		records += len(sv.records)
+		size += sv.size
+	}
+	clear(g.queue[:taken])
+	g.queue = g.queue[taken:]
+	if len(g.queue) == 0 {
+		g.queue = nil
+	}
+	g.running = len(saves) > 0
+	return saves
+}
+
+// runBatch stores the saves, and sees to it that each of them is finished.
+func (s *Store) runBatch(ctx context.Context, saves []*save) {
+	var err error
+	for range batchTries {
+		if err = s.try(ctx, saves, patience); !lostRace(err) {
+			break
+		}
+	}
+	switch {
+	case err == nil:
+	case decided(err) && (len(saves) > 1 || lostRace(err) || shouldStandAside(err)):
+		s.separate(saves)
+	default:
+		// It is about the only save; or the connection failed, or nobody waits any more.
+		s.finishAll(saves, err)
+	}
+}
+
+func (s *Store) finishAll(saves []*save, err error) {
+	for _, sv := range saves {
+		sv.finish(err)
+	}
+}
+
+// separate lets each save go on alone: one of them was refused, or has to wait.
+func (s *Store) separate(saves []*save) {
+	g := &s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.alone == nil {
+		g.alone = make(map[string]int)
+	}
+	for _, sv := range saves {
+		sv.batch = nil
+		sv.sent = true // from here on the save ends with its own context
+		for i := range sv.records {
+			g.alone[sv.records[i].AggregateID]++
+		}
+		go func() {
+			s.appendAlone(sv)
+			s.group.rejoin(sv)
+		}()
+	}
+}
+
+// rejoin lets the aggregates of a save that was alone join batches again.
+func (g *group) rejoin(sv *save) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range sv.records {
+		id := sv.records[i].AggregateID
+		if g.alone[id]--; g.alone[id] == 0 {
+			delete(g.alone, id)
+		}
+	}
+}
+
+// appendAlone stores a save in a transaction of its own, and finishes it. It
+// waits for other transactions for as long as the save's context lasts.
+func (s *Store) appendAlone(sv *save) {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		err := s.try(sv.ctx, []*save{sv}, 0)
+		if err == nil {
+			return // finished
+		}
+		if !lostRace(err) && sqlState(err) != codeDeadlockDetected {
+			sv.finish(err)
+			return
+		}
+		select {
+		case <-sv.ctx.Done():
+			sv.finish(s.translate(sv.ctx, "save", sv.ctx.Err()))
+			return
+		case <-time.After(rand.N(wait)): //nolint:gosec // jitter
+		}
+	}
+}
+
+// try makes one attempt at storing the saves in one transaction. If it returns
+// nil, each save is finished: stored, in conflict, or given up by its caller.
+// After an error nothing is stored and no save is finished. A patience of 0
+// waits for other transactions without limit.
+func (s *Store) try(ctx context.Context, saves []*save, patience time.Duration) error {
+	conn, err := s.acquire(ctx, "save")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if conn != nil {
+			conn.Release()
+		}
+	}()
+
+	entries := make([]*entry, len(saves))
+	for i, sv := range saves {
+		entries[i] = &sv.entry
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(s.sql.begin)
+	if patience > 0 {
+		batch.Queue(s.sql.appendPatience, strconv.FormatInt(patience.Milliseconds(), 10))
+	}
+	reserved, err := s.reserve(ctx, conn.Conn(), batch, entries...)
+	if err != nil {
+		s.rollback(ctx, conn.Conn())
+		return s.translate(ctx, "save", err)
+	}
+
+	results := s.send(reserved, saves)
+	batch, records, err := s.fill(reserved, saves, results)
+	if err != nil || len(records) == 0 {
+		s.rollback(ctx, conn.Conn())
+		if err == nil {
+			s.finishEach(saves, results)
+		}
+		return err
+	}
+	committing, err := s.commitBatch(ctx, conn.Conn(), batch)
+	switch {
+	case err != nil && committing:
+		_ = conn.Conn().Close(ctx)
+		conn.Release() // the look-up may need the pool's only connection
+		conn = nil
+		err = s.outcome(ctx, reserved, records, err)
+	case err != nil:
+		s.rollback(ctx, conn.Conn())
+	}
+	if errors.Is(err, eventsource.ErrOutcomeUnknown) {
+		for i, sv := range saves {
+			if results[i] == nil {
+				results[i] = outcomeUnknown(sv.records, err)
+			}
+		}
+		err = nil
+	}
+	if err != nil {
+		return s.translate(ctx, "save", err)
+	}
+	s.finishEach(saves, results)
+	s.notifier.wake(s)
+	return nil
+}
+
+// send gives each save its place, and from now on holds its caller. The result of
+// a save that is not to be stored is its error.
+func (s *Store) send(r *reservation, saves []*save) []error {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	results := make([]error, len(saves))
+	for i, sv := range saves {
+		if sv.left {
+			results[i] = context.Canceled
+			continue
+		}
+		sv.sent = true
+		results[i] = r.place(&sv.entry)
+	}
+	return results
+}
+
+// fill makes the batch that stores the saves which have no error, and returns
+// all records in it.
+func (s *Store) fill(r *reservation, saves []*save, results []error) (*pgx.Batch, []eventsource.Record, error) {
+	var records []eventsource.Record
+	for i, sv := range saves {
+		if results[i] != nil {
+			continue
+		}
+		if err := s.assign(r, sv.records); err != nil {
+			return nil, nil, err
+		}
+		records = append(records, sv.records...)
+	}
+	batch := &pgx.Batch{}
+	return batch, records, s.queueInserts(batch, records)
+}
+
+func (s *Store) finishEach(saves []*save, results []error) {
+	for i, sv := range saves {
+		sv.finish(results[i])
+	}
+}

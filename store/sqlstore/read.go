@@ -1,0 +1,354 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// LoadByAggregate gives all records of an aggregate in version order, also those
+// that readers of the feed may not see yet.
+func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]eventsource.Record, error) {
+	return load(ctx, s, s, selection{Query: eventsource.Query{AggregateID: aggregateID}, oneAggregate: true})
+}
+
+// LoadBySequenceID gives the records after the sequence ID.
+func (s *Store) LoadBySequenceID(ctx context.Context, sequenceID string, limit int) ([]eventsource.Record, error) {
+	return load(ctx, s, s, selection{Query: eventsource.Query{After: sequenceID, Limit: limit}})
+}
+
+// LoadBySequenceIDAndType gives the records of one type after the sequence ID.
+func (s *Store) LoadBySequenceIDAndType(ctx context.Context, sequenceID, eventType string, limit int) ([]eventsource.Record, error) {
+	return load(ctx, s, s, selection{Query: eventsource.Query{After: sequenceID, Types: []string{eventType}, Limit: limit}})
+}
+
+// LoadByTimestamp gives the records with a greater timestamp. Unlike a sequence
+// ID, a timestamp is no place in the table: with many events before or after it
+// the server has to look through them.
+func (s *Store) LoadByTimestamp(ctx context.Context, timestamp int64, limit int) ([]eventsource.Record, error) {
+	return load(ctx, s, s, selection{Query: eventsource.Query{Limit: limit}, laterThan: &timestamp})
+}
+
+// Query gives the records that match, page by page, and ends where the last
+// readable record was when the iteration began. No connection is held while the
+// loop's body runs.
+func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
+	return stream(ctx, s, s, query)
+}
+
+// LoadByAggregate gives all records of an aggregate, with those that this
+// transaction has saved.
+func (s *TxStore) LoadByAggregate(ctx context.Context, aggregateID string) ([]eventsource.Record, error) {
+	return load(ctx, s.store, s, selection{Query: eventsource.Query{AggregateID: aggregateID}, oneAggregate: true})
+}
+
+// LoadBySequenceID gives the records after the sequence ID.
+func (s *TxStore) LoadBySequenceID(ctx context.Context, sequenceID string, limit int) ([]eventsource.Record, error) {
+	return load(ctx, s.store, s, selection{Query: eventsource.Query{After: sequenceID, Limit: limit}})
+}
+
+// LoadBySequenceIDAndType gives the records of one type after the sequence ID.
+func (s *TxStore) LoadBySequenceIDAndType(ctx context.Context, sequenceID, eventType string, limit int) ([]eventsource.Record, error) {
+	return load(ctx, s.store, s, selection{Query: eventsource.Query{After: sequenceID, Types: []string{eventType}, Limit: limit}})
+}
+
+// LoadByTimestamp gives the records with a greater timestamp.
+func (s *TxStore) LoadByTimestamp(ctx context.Context, timestamp int64, limit int) ([]eventsource.Record, error) {
+	return load(ctx, s.store, s, selection{Query: eventsource.Query{Limit: limit}, laterThan: &timestamp})
+}
+
+// Query gives the records that match, page by page, in the caller's transaction,
+// which may be used in the loop's body.
+func (s *TxStore) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
+	return stream(ctx, s.store, s, query)
+}
+
+// pager reads one page, on a connection of the pool or in a caller's transaction.
+type pager interface {
+	page(ctx context.Context, sel *selection) (*page, error)
+}
+
+// page is some records in order, and how far the transaction that read them could read.
+type page struct {
+	records []eventsource.Record
+	size    int    // bytes of data
+	safeEnd string // "" where the horizon was not asked for
+}
+
+// selection is a query with what only this store needs.
+type selection struct {
+	eventsource.Query
+	// laterThan is a timestamp that all records are later than.
+	laterThan *int64
+	// oneAggregate reads an aggregate in version order. The horizon does not
+	// matter to it: whoever wrote version n+1 had seen version n committed.
+	oneAggregate bool
+	// afterVersion and upTo bound the pages of a stream that follow the first.
+	afterVersion int
+	upTo         string
+}
+
+// load reads a selection as one page.
+func load(ctx context.Context, s *Store, p pager, sel selection) ([]eventsource.Record, error) {
+	if sel.oneAggregate && sel.AggregateID == "" {
+		return nil, fmt.Errorf("%w: aggregate ID is empty", eventsource.ErrInvalidQuery)
+	}
+	var err error
+	if sel.Query, err = sel.Normalize(); err != nil {
+		return nil, err
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	got, err := p.page(ctx, &sel)
+	if err != nil {
+		return nil, err
+	}
+	return got.records, nil
+}
+
+// Bounds of the pages of a stream, in records and in bytes of data.
+const (
+	firstPage    = 128
+	largestPage  = 1024
+	pageDataSize = 4 << 20
+)
+
+// stream reads a query page by page. The bound of the first page holds for all:
+// what is at or below it is final.
+func stream(ctx context.Context, s *Store, p pager, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
+	return func(yield func(eventsource.Record, error) bool) {
+		query, err := query.Normalize()
+		if err == nil {
+			err = s.err
+		}
+		if err != nil {
+			yield(eventsource.Record{}, err)
+			return
+		}
+		sel := selection{Query: query, oneAggregate: query.AggregateID != ""}
+		left := query.Limit
+		for size := firstPage; ; {
+			if left > 0 {
+				size = min(size, left)
+			}
+			sel.Limit = size
+			got, err := p.page(ctx, &sel)
+			if err != nil {
+				yield(eventsource.Record{}, err)
+				return
+			}
+			for _, record := range got.records {
+				if !yield(record, nil) {
+					return
+				}
+			}
+			if len(got.records) < size {
+				return
+			}
+			if left > 0 {
+				if left -= len(got.records); left == 0 {
+					return
+				}
+			}
+			last := got.records[len(got.records)-1]
+			if sel.upTo == "" && !query.Descending {
+				if sel.upTo, err = s.streamEnd(ctx, p, &sel, got); err != nil {
+					yield(eventsource.Record{}, err)
+					return
+				}
+			}
+			sel.continueAfter(last)
+			size = nextPageSize(size, got.size)
+		}
+	}
+}
+
+// streamEnd is where a stream ends: the horizon, or the aggregate's last event.
+func (s *Store) streamEnd(ctx context.Context, p pager, sel *selection, first *page) (string, error) {
+	if !sel.oneAggregate {
+		return first.safeEnd, nil
+	}
+	last := selection{oneAggregate: true, Query: eventsource.Query{AggregateID: sel.AggregateID, Limit: 1, Descending: true}}
+	got, err := p.page(ctx, &last)
+	if err != nil || len(got.records) == 0 {
+		return "", err
+	}
+	return got.records[0].SequenceID, nil
+}
+
+// continueAfter makes the selection that of the next page.
+func (sel *selection) continueAfter(last eventsource.Record) {
+	if sel.Descending {
+		sel.Before = last.SequenceID
+	} else {
+		sel.After = last.SequenceID
+	}
+	if sel.oneAggregate {
+		sel.afterVersion = last.Version
+	}
+}
+
+// nextPageSize grows pages of small records and shrinks those of large ones.
+func nextPageSize(size, bytes int) int {
+	return max(1, min(size*4, largestPage, size*pageDataSize/(bytes+1)))
+}
+
+// page reads a page on a connection of the pool.
+func (s *Store) page(ctx context.Context, sel *selection) (*page, error) {
+	conn, err := s.acquire(ctx, "read")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	got, err := s.sendPage(ctx, conn.Conn(), sel, !sel.oneAggregate)
+	if err != nil {
+		if conn.Conn().PgConn().TxStatus() != 'I' {
+			s.rollback(ctx, conn.Conn())
+		}
+		return nil, s.translate(ctx, "read", err)
+	}
+	return got, nil
+}
+
+// page reads a page in the caller's transaction.
+func (s *TxStore) page(ctx context.Context, sel *selection) (*page, error) {
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	got, err := s.store.sendPage(ctx, s.pgxTx, sel, false)
+	if err != nil {
+		return nil, s.store.translate(ctx, "read", err)
+	}
+	return got, nil
+}
+
+// sendPage reads the horizon, unless the selection does not need it, and then,
+// in a later statement, a page up to it. It all travels in one round trip, in a
+// transaction that is begun and ended with it or in that of the caller.
+func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, ownTransaction bool) (got *page, err error) {
+	batch := &pgx.Batch{}
+	if ownTransaction {
+		batch.Queue(s.sql.begin)
+	}
+	if !sel.oneAggregate {
+		batch.Queue(s.sql.readHorizon)
+	}
+	byIndex := ownTransaction && sel.laterThan == nil && sel.From == 0 && sel.Until == 0
+	if byIndex {
+		batch.Queue(s.sql.readPlan)
+	}
+	sql, args := s.pageSQL(sel)
+	batch.Queue(sql, args...)
+	if ownTransaction {
+		batch.Queue(s.sql.commit)
+	}
+
+	results := db.SendBatch(ctx, batch)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if ownTransaction {
+		if _, err := results.Exec(); err != nil {
+			return nil, err
+		}
+	}
+	got = &page{}
+	if !sel.oneAggregate {
+		if err := results.QueryRow().Scan(&got.safeEnd); err != nil {
+			return nil, err
+		}
+	}
+	if byIndex {
+		if _, err := results.Exec(); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r eventsource.Record
+		if err := rows.Scan(&r.SequenceID, &r.AggregateID, &r.Version, &r.Type, &r.Timestamp, &r.UserID, &r.Data, &r.Metadata); err != nil {
+			return nil, err
+		}
+		got.size += len(r.Data)
+		got.records = append(got.records, r)
+	}
+	return got, rows.Err() // a cut connection shows here, not in Next
+}
+
+// pageSQL returns the statement for a page, and its arguments.
+func (s *Store) pageSQL(sel *selection) (string, []any) {
+	var limit *int // NULL is no limit
+	if sel.Limit > 0 {
+		limit = &sel.Limit
+	}
+	args := []any{limit}
+	argument := func(value any) string {
+		args = append(args, value)
+		return "$" + strconv.Itoa(len(args))
+	}
+
+	var where []string
+	types := slices.Compact(slices.Sorted(slices.Values(sel.Types)))
+	sql := s.sql.readPage
+	switch {
+	case len(types) == 1:
+		where = append(where, "e.type = "+argument(types[0]))
+	case len(types) > 1 && !sel.oneAggregate && sel.Limit > 0:
+		sql = s.sql.readPageOfTypes
+		argument(types) // $2
+	case len(types) > 1:
+		where = append(where, "e.type = ANY("+argument(types)+"::text[])")
+	}
+	if sel.oneAggregate {
+		where = append(where, "e.aggregate_id = "+argument(sel.AggregateID))
+		switch {
+		case sel.afterVersion > 0 && sel.Descending:
+			where = append(where, "e.version < "+argument(sel.afterVersion))
+		case sel.afterVersion > 0:
+			where = append(where, "e.version > "+argument(sel.afterVersion))
+		}
+	} else {
+		where = append(where, "e.sequence_id <= current_setting('eventsource.safe_end')")
+	}
+	if sel.After != "" {
+		where = append(where, "e.sequence_id > "+argument(sel.After))
+	}
+	if sel.Before != "" {
+		where = append(where, "e.sequence_id < "+argument(sel.Before))
+	}
+	if sel.upTo != "" {
+		where = append(where, "e.sequence_id <= "+argument(sel.upTo))
+	}
+	if sel.laterThan != nil {
+		where = append(where, "e.timestamp > "+argument(*sel.laterThan))
+	}
+	if sel.From != 0 {
+		where = append(where, "e.timestamp >= "+argument(sel.From))
+	}
+	if sel.Until != 0 {
+		where = append(where, "e.timestamp < "+argument(sel.Until))
+	}
+
+	order := "e.sequence_id"
+	if sel.oneAggregate {
+		order = "e.version" // the order of an aggregate's sequence IDs too
+	}
+	if sel.Descending {
+		order += " DESC"
+	}
+	return strings.NewReplacer("{where}", strings.Join(where, " AND "), "{order}", order).Replace(sql), args
+}

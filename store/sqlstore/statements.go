@@ -1,0 +1,65 @@
+package sqlstore
+
+import (
+	"embed"
+	"strings"
+
+	"github.com/eventsource-go/eventsource/internal/pgident"
+)
+
+//go:embed sql/*.sql
+var sqlFiles embed.FS
+
+// statements are the files in sql/, with the table's name filled in.
+type statements struct {
+	// table is the quoted name.
+	table string
+
+	begin, commit, rollback                   string
+	appendLock, appendState, appendPatience   string
+	appendInsert                              string
+	outcomeRunning, outcomeStored             string
+	readPlan, readHorizon                     string
+	readPage, readPageOfTypes                 string // with {where} and {order}
+	horizon, channel, notifyAsync, notifySend string
+}
+
+func newStatements(schema, table string) *statements {
+	names := strings.NewReplacer(
+		"{events}", pgident.Quote(schema, table),
+		"{horizon}", pgident.Quote(schema, table+"_horizon"),
+	)
+	load := func(name string) string {
+		data, err := sqlFiles.ReadFile("sql/" + name + ".sql")
+		if err != nil {
+			panic(err) // the file is part of the program
+		}
+		var sql strings.Builder
+		for line := range strings.Lines(names.Replace(string(data))) {
+			if !strings.HasPrefix(strings.TrimSpace(line), "--") { // comments need not travel
+				sql.WriteString(line)
+			}
+		}
+		return strings.TrimSpace(sql.String())
+	}
+	return &statements{
+		table:           pgident.Quote(schema, table),
+		begin:           load("begin"),
+		commit:          load("commit"),
+		rollback:        load("rollback"),
+		appendLock:      load("append_lock"),
+		appendState:     load("append_state"),
+		appendPatience:  load("append_patience"),
+		appendInsert:    load("append_insert"),
+		outcomeRunning:  load("outcome_running"),
+		outcomeStored:   load("outcome_stored"),
+		readPlan:        load("read_plan"),
+		readHorizon:     load("read_horizon"),
+		readPage:        load("read_page"),
+		readPageOfTypes: load("read_page_of_types"),
+		horizon:         load("horizon"),
+		channel:         load("channel"),
+		notifyAsync:     load("notify_async"),
+		notifySend:      load("notify"),
+	}
+}

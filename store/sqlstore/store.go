@@ -1,0 +1,135 @@
+// Package sqlstore keeps events in PostgreSQL, 14 or later, through pgx.
+//
+// The tables are made by package migrations. Readers never miss an event and
+// writers never wait for each other: a transaction that appends publishes, as
+// the key of an advisory lock, a lower bound of the sequence IDs that it may
+// still use, and readers stop before the lowest bound that is published. A
+// transaction that is left open therefore holds readers back; see
+// [Store.Horizon], and PostgreSQL's idle_in_transaction_session_timeout.
+//
+// Concurrent saves of one process share a transaction: while one is on its way,
+// the next one gathers. No save waits for a timer, and one that fails fails alone.
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// Store keeps events in a table of PostgreSQL. It is safe for concurrent use.
+// It needs no closing: it runs goroutines only while calls do, and for a moment
+// after a save to wake readers.
+type Store struct {
+	config
+	pool *pgxpool.Pool
+	sql  *statements
+	err  error
+
+	// seen is the time of the highest sequence ID that this store has seen, in
+	// Unix milliseconds.
+	seen     atomic.Uint64
+	group    group
+	notifier notifier
+	watchers watchers
+}
+
+var (
+	_ eventsource.Store           = (*Store)(nil)
+	_ eventsource.Appender        = (*Store)(nil)
+	_ eventsource.Querier         = (*Store)(nil)
+	_ eventsource.Watcher         = (*Store)(nil)
+	_ eventsource.HorizonReporter = (*Store)(nil)
+)
+
+// New returns a store on the caller's pool, which it never closes. A nil pool
+// and options that cannot be make every method return
+// [eventsource.ErrMisconfigured].
+//
+// All saves of the store share connections of the pool, one or two at a time
+// however many savers there are; each open transaction and each load takes one
+// more, and all watchers together one that is taken out of the pool.
+func New(pool *pgxpool.Pool, opts ...Option) *Store {
+	s := &Store{
+		pool: pool,
+		config: config{
+			table:          DefaultTable,
+			clock:          time.Now,
+			maxData:        DefaultMaxDataSize,
+			maxClockAhead:  DefaultMaxClockAhead,
+			outcomeTimeout: DefaultOutcomeTimeout,
+		},
+	}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&s.config)
+		}
+	}
+	s.err = s.check()
+	if s.err == nil && pool == nil {
+		s.err = fmt.Errorf("%w: pool is nil", eventsource.ErrMisconfigured)
+	}
+	s.sql = newStatements(s.schema, s.table)
+	return s
+}
+
+// Err returns what was wrong with the arguments of [New], nil if nothing was.
+func (s *Store) Err() error { return s.err }
+
+// validate is everything that can be said of records without the database.
+func (s *Store) validate(ctx context.Context, records []eventsource.Record) error {
+	if s.err != nil {
+		return s.err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i := range records {
+		r := &records[i]
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		if len(r.Data) > s.maxData {
+			return &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: len(r.Data), Limit: s.maxData}
+		}
+	}
+	return nil
+}
+
+// acquire takes a connection. One to a standby is refused.
+func (s *Store) acquire(ctx context.Context, doing string) (*pgxpool.Conn, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, s.translate(ctx, doing, err)
+	}
+	// PostgreSQL reports this by itself, and when it changes.
+	if conn.Conn().PgConn().ParameterStatus("in_hot_standby") == "on" {
+		conn.Release()
+		return nil, ErrStandby
+	}
+	return conn, nil
+}
+
+// rollback ends the transaction on conn, whatever became of the context. A
+// connection on which that fails is closed, and the server ends the transaction.
+func (s *Store) rollback(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := s.detached(ctx)
+	defer cancel()
+	if _, err := conn.Exec(ctx, s.sql.rollback); err != nil {
+		_ = conn.Close(ctx)
+	}
+}
+
+// detached returns a context for what has to be done after ctx has ended.
+func (s *Store) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), s.outcomeTimeout)
+}

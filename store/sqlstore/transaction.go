@@ -1,0 +1,328 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// Tx returns the database transaction that a transaction of this store holds, so
+// that the caller can write tables of its own in it; events and tables commit
+// together. It also finds it in what [eventsource.Repository.SaveTransaction]
+// returns. It returns nil and false for a transaction of another store.
+//
+// Commit and Rollback of the result are [ErrNotInControl]. It is not safe for
+// concurrent use, and not to be used after the transaction has ended.
+func Tx(transaction eventsource.StoreTransaction) (pgx.Tx, bool) {
+	for transaction != nil {
+		if t, ok := transaction.(interface{ tx() pgx.Tx }); ok {
+			return t.tx(), true
+		}
+		wrapper, ok := transaction.(interface {
+			Unwrap() eventsource.StoreTransaction
+		})
+		if !ok {
+			return nil, false
+		}
+		transaction = wrapper.Unwrap()
+	}
+	return nil, false
+}
+
+// lentTx is a transaction in the hands of someone who may not end it.
+type lentTx struct{ pgx.Tx }
+
+func (lentTx) Commit(context.Context) error   { return ErrNotInControl }
+func (lentTx) Rollback(context.Context) error { return ErrNotInControl }
+
+// NewTransaction begins a database transaction and inserts the records in it.
+// They hold readers back until Commit or Rollback. When ctx ends first, the
+// transaction is rolled back, at the price of its connection. While another
+// transaction is about to store the same version of an aggregate, NewTransaction
+// waits for it to end.
+//
+// [Tx] gives the database transaction.
+func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Record) (eventsource.StoreTransaction, error) {
+	if err := s.validate(ctx, records); err != nil {
+		return nil, err
+	}
+	conn, err := s.acquire(ctx, "begin a transaction")
+	if err != nil {
+		return nil, err
+	}
+	e := newEntry(records)
+	tx, reserved, err := s.insert(ctx, conn.Conn(), &e, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	t := &transaction{store: s, ctx: ctx, conn: conn, pgxTx: tx, reserved: reserved, records: e.records}
+	t.stopWatching = context.AfterFunc(ctx, t.expire)
+	return t, nil
+}
+
+// beginner is a connection.
+type beginner interface {
+	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
+}
+
+// insert begins a transaction and inserts the entry in it, and tries again as
+// long as it loses races. After an error the transaction has ended.
+func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.TxOptions) (pgx.Tx, *reservation, error) {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		tx, err := db.BeginTx(ctx, options)
+		if err != nil {
+			return nil, nil, s.translate(ctx, "begin a transaction", err)
+		}
+		reserved, err := s.insertIn(ctx, tx, e)
+		if err == nil {
+			return tx, reserved, nil
+		}
+		s.rollbackTx(ctx, tx)
+		if !lostRace(err) {
+			return nil, nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, s.translate(ctx, "save", ctx.Err())
+		case <-time.After(rand.N(wait)): //nolint:gosec // jitter
+		}
+	}
+}
+
+// insertIn does steps 1 to 4 in a transaction.
+func (s *Store) insertIn(ctx context.Context, tx pgx.Tx, e *entry) (*reservation, error) {
+	if len(e.records) == 0 {
+		return nil, nil
+	}
+	reserved, err := s.reserve(ctx, tx, &pgx.Batch{}, e)
+	if err != nil {
+		return nil, s.translate(ctx, "save", err)
+	}
+	if err := reserved.place(e); err != nil {
+		return nil, err
+	}
+	if err := s.assign(reserved, e.records); err != nil {
+		return nil, err
+	}
+	batch := &pgx.Batch{}
+	if err := s.queueInserts(batch, e.records); err != nil {
+		return nil, err
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, s.translate(ctx, "save", err)
+	}
+	return reserved, nil
+}
+
+// rollbackTx rolls back whatever became of the context.
+func (s *Store) rollbackTx(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := s.detached(ctx)
+	defer cancel()
+	_ = tx.Rollback(ctx) // a connection on which that fails is closed by pgx
+}
+
+// transaction is a database transaction that holds records.
+type transaction struct {
+	store        *Store
+	ctx          context.Context
+	reserved     *reservation
+	pgxTx        pgx.Tx
+	stopWatching func() bool
+
+	mu      sync.Mutex
+	conn    *pgxpool.Conn // nil once it was given back
+	expired bool          // rolled back because ctx ended
+	done    bool
+	records []eventsource.Record
+}
+
+func (t *transaction) tx() pgx.Tx { return lentTx{t.pgxTx} }
+
+// expire is called when the context ends while the transaction is open. The
+// caller may be using the connection at this very moment, and pgx's connections
+// are not safe for concurrent use. So it is cut below pgx: the server rolls back
+// when it notices, which the cancel request makes it do at once.
+func (t *transaction) expire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return
+	}
+	t.expired = true
+	conn := t.conn.Hijack().PgConn()
+	t.conn = nil
+	_ = conn.Conn().Close()
+	ctx, cancel := t.store.detached(t.ctx)
+	defer cancel()
+	_ = conn.CancelRequest(ctx)
+}
+
+// end takes over the connection for the last statement, once.
+func (t *transaction) end() (*pgxpool.Conn, error) {
+	t.stopWatching()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done {
+		return nil, eventsource.ErrTransactionDone
+	}
+	t.done = true
+	conn := t.conn
+	t.conn = nil
+	return conn, nil
+}
+
+func (t *transaction) Commit() error {
+	conn, err := t.end()
+	if err != nil {
+		return err
+	}
+	s := t.store
+	if conn == nil {
+		return fmt.Errorf("eventsource/sqlstore: commit: transaction was rolled back: %w", t.ctx.Err())
+	}
+	if err := t.ctx.Err(); err != nil {
+		s.rollbackTx(t.ctx, t.pgxTx)
+		conn.Release()
+		return fmt.Errorf("eventsource/sqlstore: commit: %w", err)
+	}
+	err = t.pgxTx.Commit(t.ctx)
+	if err != nil && !errors.Is(err, pgx.ErrTxCommitRollback) && !decided(err) {
+		_ = conn.Conn().Close(t.ctx)
+		conn.Release() // the look-up may need the pool's only connection
+		err = s.outcome(t.ctx, t.reserved, t.records, err)
+	} else {
+		conn.Release()
+	}
+	if err != nil {
+		return s.translate(t.ctx, "commit", err)
+	}
+	if len(t.records) > 0 {
+		s.notifier.wake(s)
+	}
+	return nil
+}
+
+func (t *transaction) Rollback() error {
+	conn, err := t.end()
+	if err != nil {
+		return err
+	}
+	if conn != nil {
+		t.store.rollbackTx(t.ctx, t.pgxTx)
+		conn.Release()
+	}
+	return nil
+}
+
+func (t *transaction) Records() []eventsource.Record { return cloneAll(t.records) }
+
+func cloneAll(records []eventsource.Record) []eventsource.Record {
+	clones := slices.Clone(records)
+	for i := range clones {
+		clones[i] = records[i].Clone()
+	}
+	return clones
+}
+
+// TxStore is a store bound to a transaction of the caller; see [Store.WithTx].
+// Like the transaction, it is not safe for concurrent use.
+type TxStore struct {
+	store *Store
+	pgxTx pgx.Tx
+}
+
+var (
+	_ eventsource.Store   = (*TxStore)(nil)
+	_ eventsource.Querier = (*TxStore)(nil)
+)
+
+// WithTx returns a store that works in a transaction of the caller, so that
+// events are stored together with what else the transaction does. Committing is
+// left to the caller: Commit of a [eventsource.StoreTransaction] only ends its
+// own part, a savepoint, and Rollback undoes it.
+//
+// The transaction must be READ COMMITTED, or saves and loads by sequence ID are
+// refused with [ErrIsolationLevel]. From the first save to the transaction's end
+// readers are held back. Events that it has saved are found by LoadByAggregate
+// in it, and by other loads once it has been committed. Watchers are not woken:
+// call [Store.Notify] after committing.
+func (s *Store) WithTx(tx pgx.Tx) *TxStore { return &TxStore{store: s, pgxTx: tx} }
+
+// Err returns what was wrong with the store or the transaction, nil if nothing was.
+func (s *TxStore) Err() error {
+	if s.store.err == nil && s.pgxTx == nil {
+		return fmt.Errorf("%w: transaction is nil", eventsource.ErrMisconfigured)
+	}
+	return s.store.err
+}
+
+// NewTransaction inserts the records behind a savepoint of the caller's transaction.
+func (s *TxStore) NewTransaction(ctx context.Context, records ...eventsource.Record) (eventsource.StoreTransaction, error) {
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.store.validate(ctx, records); err != nil {
+		return nil, err
+	}
+	e := newEntry(records)
+	tx, _, err := s.store.insert(ctx, savepoints{s.pgxTx}, &e, pgx.TxOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return &savepoint{store: s.store, ctx: ctx, pgxTx: tx, records: e.records}, nil
+}
+
+// savepoints begins savepoints in a transaction.
+type savepoints struct{ pgxTx pgx.Tx }
+
+func (s savepoints) BeginTx(ctx context.Context, _ pgx.TxOptions) (pgx.Tx, error) {
+	return s.pgxTx.Begin(ctx)
+}
+
+// savepoint is a part of a caller's transaction.
+type savepoint struct {
+	store   *Store
+	ctx     context.Context
+	pgxTx   pgx.Tx
+	done    bool
+	records []eventsource.Record
+}
+
+func (t *savepoint) tx() pgx.Tx { return lentTx{t.pgxTx} }
+
+func (t *savepoint) Commit() error {
+	if t.done {
+		return eventsource.ErrTransactionDone
+	}
+	t.done = true
+	err := t.ctx.Err()
+	if err == nil {
+		err = t.pgxTx.Commit(t.ctx)
+	}
+	if err != nil {
+		t.store.rollbackTx(t.ctx, t.pgxTx)
+		return t.store.translate(t.ctx, "release savepoint", err)
+	}
+	return nil
+}
+
+func (t *savepoint) Rollback() error {
+	if t.done {
+		return eventsource.ErrTransactionDone
+	}
+	t.done = true
+	t.store.rollbackTx(t.ctx, t.pgxTx)
+	return nil
+}
+
+func (t *savepoint) Records() []eventsource.Record { return cloneAll(t.records) }
