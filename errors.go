@@ -3,7 +3,6 @@ package eventsource
 import (
 	"errors"
 	"fmt"
-	"strconv"
 )
 
 // Errors that every store gives. Test for them with [errors.Is]; where a typed
@@ -95,18 +94,18 @@ func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
 // OutcomeUnknownError says which events may or may not have been stored. It
 // unwraps to [ErrOutcomeUnknown] and to what went wrong.
 type OutcomeUnknownError struct {
-	// SequenceIDs are the IDs that the events have if they were stored: reading
-	// one of them back settles the question, since all were stored or none.
-	// Empty for a transaction that had no events.
-	SequenceIDs []string
+	// AggregateIDs are the aggregates whose events they are, each once: loading one
+	// of them settles the question, since all were stored or none. Empty for a
+	// transaction that had no events.
+	AggregateIDs []string
 	// Err is what broke the commit.
 	Err error
 }
 
 func (e *OutcomeUnknownError) Error() string {
 	msg := ErrOutcomeUnknown.Error()
-	if n := len(e.SequenceIDs); n > 0 {
-		msg += " (" + strconv.Itoa(n) + " events from " + e.SequenceIDs[0] + ")"
+	if len(e.AggregateIDs) > 0 {
+		msg += fmt.Sprintf(" (aggregates %q)", e.AggregateIDs)
 	}
 	if e.Err != nil {
 		msg += ": " + e.Err.Error()

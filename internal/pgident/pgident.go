@@ -26,7 +26,7 @@ func CheckTable(name string) error { return check("table", name, MaxTableLength)
 func CheckSchema(name string) error { return check("schema", name, maxLength) }
 
 // check lets any letters of any case, digits and most punctuation pass, since
-// names are quoted, but nothing that suggests that SQL was meant.
+// names are quoted, but nothing that suggests that SQL or a template was meant.
 func check(what, name string, limit int) error {
 	refuse := func(why string) error {
 		return fmt.Errorf("%w: %s name %q %s", eventsource.ErrMisconfigured, what, name, why)
@@ -40,7 +40,7 @@ func check(what, name string, limit int) error {
 		return refuse("is not valid UTF-8")
 	}
 	for _, r := range name {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("\"'`;\\$", r) {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("\"'`;\\${}", r) {
 			return refuse(fmt.Sprintf("contains %q", r))
 		}
 	}

@@ -51,3 +51,32 @@ func join[H uint16 | uint32](ms uint64, hi H, lo uint64) (id ulid.ULID, err erro
 	binary.BigEndian.PutUint64(id[8:16], lo)
 	return id, nil
 }
+
+// Lengths of the two parts of a sequence ID that [NewBlock] makes apart.
+const (
+	StemLength = 18 // the time, and the upper half of the entropy
+	TailLength = 8  // the lower half of the entropy
+)
+
+// NewBlock returns the first of n consecutive IDs at ms, in Unix milliseconds, as
+// parts: a stem, and for each ID a tail. The tails ascend, so the IDs ascend with
+// any stem, and a stem may be replaced by a higher one. Stem and first tail are
+// random in the lower half of their range, which leaves room for higher ones.
+func NewBlock(ms uint64, n int) (stem string, tails []string, err error) {
+	const half = 1 << 39 // of the 40 bits in each half of the entropy
+	upper, lower := rand.Uint64N(half), rand.Uint64N(half) //nolint:gosec // an ID is no secret
+	if uint64(n) > half {
+		return "", nil, ErrExhausted
+	}
+	tails = make([]string, n)
+	for i := range tails {
+		// upper and lower are 40 bits each, and the ID's entropy is one after the other.
+		id, err := join(ms, uint32(upper>>24), upper<<40|(lower+uint64(i)))
+		if err != nil {
+			return "", nil, err
+		}
+		text := id.String()
+		stem, tails[i] = text[:StemLength], text[StemLength:]
+	}
+	return stem, tails, nil
+}

@@ -44,7 +44,7 @@ func testOrder(t *testing.T, h Harness) {
 			if !report.OK() {
 				t.Errorf("the order promise is broken: %+v", report)
 			}
-			t.Logf("%+v", report)
+			t.Logf("%d events stored, %d rolled back", report.Stored, report.RolledBack)
 			for id, count := range report.Aggregates {
 				checkVersions(t, open(anyTime), id, count)
 			}

@@ -78,7 +78,9 @@ func New(opts ...Option) *Store {
 		maxData: DefaultMaxDataSize,
 	}
 	for _, opt := range opts {
-		opt(s)
+		if opt != nil {
+			opt(s)
+		}
 	}
 	return s
 }

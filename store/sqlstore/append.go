@@ -13,100 +13,13 @@ import (
 	"github.com/eventsource-go/eventsource/internal/sequence"
 )
 
-// batchSender is what an append needs of a connection or a transaction.
-type batchSender interface {
-	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
-}
-
-// reservation is what a transaction knows after steps 1 and 2: its lock is held,
-// and any sequence ID above head whose time is at or above bound may be used.
-type reservation struct {
-	bound    uint64 // Unix milliseconds, the key of the lock
-	now      time.Time
-	head     ulid.ULID
-	versions map[string]int // last versions of the aggregates asked for
-	pid      int            // of the server's process
-}
-
-// reserve does steps 1 and 2 of an append of the entries in one round trip,
-// together with the statements that are in the batch already. After an error the
-// transaction has to be rolled back.
-func (s *Store) reserve(ctx context.Context, db batchSender, batch *pgx.Batch, entries ...*entry) (*reservation, error) {
-	r := &reservation{now: s.clock(), versions: make(map[string]int, 1)}
-	r.bound = max(uint64(max(r.now.UnixMilli(), 0)), s.seen.Load())
-	if r.bound > ulid.MaxTime() {
-		return nil, &ClockAheadError{Ahead: time.Until(r.now), Bound: s.maxClockAhead}
-	}
-	for _, e := range entries {
-		for i := range e.records {
-			r.versions[e.records[i].AggregateID] = 0
-		}
-	}
-	aggregates := make([]string, 0, len(r.versions))
-	for id := range r.versions {
-		aggregates = append(aggregates, id)
-	}
-
-	queuedBefore := batch.Len()
-	batch.Queue(s.sql.appendLock, s.sql.table, int64(r.bound))
-	batch.Queue(s.sql.appendState, aggregates)
-
-	results := db.SendBatch(ctx, batch)
-	for range queuedBefore + 1 {
-		if _, err := results.Exec(); err != nil {
-			_ = results.Close()
-			return nil, err
-		}
-	}
-	var (
-		head, isolation string
-		versions        []int
-		serverMillis    int64
-		standby         bool
-	)
-	err := results.QueryRow().Scan(&head, &versions, &serverMillis, &r.pid, &isolation, &standby)
-	if closeErr := results.Close(); err == nil {
-		err = closeErr
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case standby:
-		return nil, ErrStandby
-	case isolation != "read committed" && isolation != "read uncommitted": // the latter is the former in PostgreSQL
-		return nil, &IsolationLevelError{Level: isolation}
-	}
-	if ahead := r.now.Sub(time.UnixMilli(serverMillis)); ahead > s.maxClockAhead {
-		return nil, &ClockAheadError{Ahead: ahead, Bound: s.maxClockAhead}
-	}
-	if head != "" {
-		if r.head, err = ulid.ParseStrict(head); err != nil {
-			return nil, fmt.Errorf("highest sequence ID in the table is %q: %w: %w", head, eventsource.ErrInvalidSequenceID, err)
-		}
-		s.see(r.head)
-	}
-	for i, id := range aggregates {
-		r.versions[id] = versions[i]
-	}
-	return r, nil
-}
-
-// see remembers the time of a sequence ID.
-func (s *Store) see(id ulid.ULID) {
-	for {
-		seen := s.seen.Load()
-		if id.Time() <= seen || s.seen.CompareAndSwap(seen, id.Time()) {
-			return
-		}
-	}
-}
-
 // entry is what is stored together or not at all, apart from others in the same
 // transaction.
 type entry struct {
 	records []eventsource.Record
 	// wanted are the versions that were asked for, 0 for the next one.
 	wanted []int
+	size   int // bytes of data
 }
 
 // newEntry copies the records: they are changed, and an append may outlive the
@@ -116,76 +29,115 @@ func newEntry(records []eventsource.Record) entry {
 	for i := range records {
 		e.records[i] = records[i].Clone()
 		e.wanted[i] = records[i].Version
+		e.size += len(records[i].Data)
 	}
 	return e
 }
 
-// place gives each record its version, or says which one conflicts, in which
-// case it leaves the reservation as it was.
-func (r *reservation) place(e *entry) error {
-	for i, want := range e.wanted {
-		id := e.records[i].AggregateID
-		actual := r.versions[id]
-		if want != 0 && want != actual+1 {
-			for _, placed := range e.records[:i] {
-				r.versions[placed.AggregateID]--
+// row is a connection or a transaction.
+type rowQuerier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// conflicts are the entries of an append that cannot be stored.
+type conflicts map[*entry]*eventsource.ConflictError
+
+// appendEntries stores the entries in one call of the server's function, which
+// takes the lock, reads head and versions, chooses IDs and inserts, all in one
+// round trip. If some of them conflict, nothing is stored and they are returned.
+// A patience of 0 waits for other transactions without limit.
+//
+// Sequence IDs, versions and timestamps of the records are set when it returns
+// no error and no conflict.
+func (s *Store) appendEntries(ctx context.Context, db rowQuerier, patience time.Duration, entries []*entry) (conflicts, error) {
+	call, err := s.newCall(entries)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		outcome    string
+		stem       *string
+		versions   []int
+		clockAhead int64
+	)
+	err = db.QueryRow(ctx, s.sql.append, call.bound, call.clock, s.maxClockAhead.Milliseconds(), patience.Milliseconds(),
+		call.stem, call.tails, call.aggregates, call.aggregateOf, call.steps, call.wanted,
+		call.types, call.timestamps, call.userIDs, call.data, call.metadata,
+	).Scan(&outcome, &stem, &versions, &clockAhead)
+	switch {
+	case err != nil:
+		return nil, err
+	case outcome == "clock":
+		return nil, &ClockAheadError{Ahead: time.Duration(clockAhead) * time.Millisecond, Bound: s.maxClockAhead}
+	case outcome == "conflict":
+		return call.conflicts(entries, versions), nil
+	}
+	call.finish(entries, *stem, versions)
+	s.see(entries[len(entries)-1].records[0].SequenceID)
+	return nil, nil
+}
+
+// call is the arguments of the server's function.
+type call struct {
+	bound, clock int64 // Unix milliseconds
+	stem         string
+	tails        []string
+	aggregates   []string
+	aggregateOf  []int32 // places in aggregates, from 1
+	steps        []int32
+	wanted       []int64 // nil if no version was asked for
+
+	types, userIDs, metadata []string
+	timestamps               []int64
+	data                     [][]byte
+}
+
+func (s *Store) newCall(entries []*entry) (*call, error) {
+	now := s.clock()
+	count := 0
+	for _, e := range entries {
+		count += len(e.records)
+	}
+	c := &call{
+		clock:       now.UnixMilli(),
+		aggregateOf: make([]int32, 0, count), steps: make([]int32, 0, count), wanted: make([]int64, 0, count),
+		types: make([]string, 0, count), userIDs: make([]string, 0, count), metadata: make([]string, 0, count),
+		timestamps: make([]int64, 0, count), data: make([][]byte, 0, count),
+	}
+	c.bound = max(c.clock, s.seen.Load(), 0)
+	if uint64(c.bound) > ulid.MaxTime() {
+		return nil, &ClockAheadError{Ahead: time.Until(now), Bound: s.maxClockAhead}
+	}
+	var err error
+	if c.stem, c.tails, err = sequence.NewBlock(uint64(c.bound), count); err != nil {
+		return nil, err
+	}
+	places, steps, asked := make(map[string]int32, 1), make(map[string]int32, 1), false
+	for _, e := range entries {
+		for i := range e.records {
+			r := &e.records[i]
+			place, ok := places[r.AggregateID]
+			if !ok {
+				c.aggregates = append(c.aggregates, r.AggregateID)
+				place = int32(len(c.aggregates)) //nolint:gosec // bounded by what fits into memory
+				places[r.AggregateID] = place
 			}
-			return &eventsource.ConflictError{AggregateID: id, Expected: want, Actual: actual}
-		}
-		r.versions[id] = actual + 1
-		e.records[i].Version = actual + 1
-	}
-	return nil
-}
-
-// assign is step 3: it gives each record its sequence ID, and a timestamp where
-// it has none.
-func (s *Store) assign(r *reservation, records []eventsource.Record) error {
-	for i := range records {
-		id, err := sequence.Next(r.head, r.bound)
-		if err != nil {
-			return err
-		}
-		r.head = id
-		records[i].SequenceID = id.String()
-		if records[i].Timestamp == 0 {
-			records[i].Timestamp = r.now.UnixNano()
+			steps[r.AggregateID]++
+			asked = asked || e.wanted[i] != 0
+			if err := c.add(r, now, place, steps[r.AggregateID], e.wanted[i]); err != nil {
+				return nil, err
+			}
 		}
 	}
-	s.see(r.head)
-	return nil
-}
-
-// maxInsertSize is the most bytes of data in one INSERT, beyond the first event.
-// It keeps statements far below what PostgreSQL takes as one message.
-const maxInsertSize = 16 << 20
-
-// queueInserts is step 4: it adds INSERTs for the records to a batch.
-func (s *Store) queueInserts(batch *pgx.Batch, records []eventsource.Record) error {
-	rows, size := &columns{}, 0
-	for i := range records {
-		r := &records[i]
-		if size > 0 && size+len(r.Data) > maxInsertSize {
-			batch.Queue(s.sql.appendInsert, rows.arguments()...)
-			rows, size = &columns{}, 0
-		}
-		if err := rows.add(r); err != nil {
-			return err
-		}
-		size += len(r.Data) + 1
+	if !asked {
+		c.wanted = nil
 	}
-	batch.Queue(s.sql.appendInsert, rows.arguments()...)
-	return nil
+	return c, nil
 }
 
-// columns are the arguments of an INSERT of many rows.
-type columns struct {
-	sequenceIDs, aggregateIDs, types, userIDs, metadata []string
-	versions, timestamps                                []int64
-	data                                                [][]byte
-}
-
-func (c *columns) add(r *eventsource.Record) error {
+// add adds a record. Its sequence ID is what it will be unless the server has to
+// choose a higher stem.
+func (c *call) add(r *eventsource.Record, now time.Time, place, step int32, wanted int) error {
 	metadata := "{}"
 	if len(r.Metadata) > 0 {
 		encoded, err := json.Marshal(r.Metadata)
@@ -198,9 +150,13 @@ func (c *columns) add(r *eventsource.Record) error {
 	if data == nil {
 		data = []byte{} // nil would be NULL
 	}
-	c.sequenceIDs = append(c.sequenceIDs, r.SequenceID)
-	c.aggregateIDs = append(c.aggregateIDs, r.AggregateID)
-	c.versions = append(c.versions, int64(r.Version))
+	if r.Timestamp == 0 {
+		r.Timestamp = now.UnixNano()
+	}
+	r.SequenceID = c.stem + c.tails[len(c.types)]
+	c.aggregateOf = append(c.aggregateOf, place)
+	c.steps = append(c.steps, step)
+	c.wanted = append(c.wanted, int64(wanted))
 	c.types = append(c.types, r.Type)
 	c.timestamps = append(c.timestamps, r.Timestamp)
 	c.userIDs = append(c.userIDs, r.UserID)
@@ -209,13 +165,85 @@ func (c *columns) add(r *eventsource.Record) error {
 	return nil
 }
 
-func (c *columns) arguments() []any {
-	return []any{c.sequenceIDs, c.aggregateIDs, c.versions, c.types, c.timestamps, c.userIDs, c.data, c.metadata}
+// finish writes what was stored into the records.
+func (c *call) finish(entries []*entry, stem string, versions []int) {
+	place := 0
+	for _, e := range entries {
+		for i := range e.records {
+			e.records[i].SequenceID = stem + c.tails[place]
+			e.records[i].Version = versions[c.aggregateOf[place]-1] + int(c.steps[place])
+			place++
+		}
+	}
 }
 
-// lostRace reports whether an INSERT met a row that another transaction had
-// inserted after this one read versions and head. Trying again from step 1
-// shows whether it is a conflict.
+// conflicts says which entries cannot be stored after those before them, given
+// the aggregates' versions.
+func (c *call) conflicts(entries []*entry, versions []int) conflicts {
+	current := make(map[string]int, len(c.aggregates))
+	for i, id := range c.aggregates {
+		current[id] = versions[i]
+	}
+	found := conflicts{}
+	for _, e := range entries {
+		for i, want := range e.wanted {
+			id := e.records[i].AggregateID
+			if want != 0 && want != current[id]+1 {
+				found[e] = &eventsource.ConflictError{AggregateID: id, Expected: want, Actual: current[id]}
+				for _, r := range e.records[:i] {
+					current[r.AggregateID]--
+				}
+				break
+			}
+			current[id]++
+		}
+	}
+	return found
+}
+
+// see remembers the time of a sequence ID.
+func (s *Store) see(sequenceID string) {
+	id, err := ulid.ParseStrict(sequenceID)
+	if err != nil {
+		return // it is the server's, and was checked there
+	}
+	for ms := int64(id.Time()); ; { //nolint:gosec // 48 bits
+		seen := s.seen.Load()
+		if ms <= seen || s.seen.CompareAndSwap(seen, ms) {
+			return
+		}
+	}
+}
+
+// maxCallSize is the most bytes of data in one call, beyond the first event. It
+// keeps messages far below what PostgreSQL takes.
+const maxCallSize = 16 << 20
+
+// appendInCalls stores an entry in as many calls as its size needs. With more
+// than one, db must be a transaction.
+func (s *Store) appendInCalls(ctx context.Context, db rowQuerier, e *entry) error {
+	for first := 0; first < len(e.records); {
+		next, size := first, 0
+		for next < len(e.records) && (next == first || size+len(e.records[next].Data) <= maxCallSize) {
+			size += len(e.records[next].Data)
+			next++
+		}
+		part := &entry{records: e.records[first:next], wanted: e.wanted[first:next], size: size}
+		refused, err := s.appendEntries(ctx, db, 0, []*entry{part})
+		if err != nil {
+			return err
+		}
+		if conflict := refused[part]; conflict != nil {
+			return conflict
+		}
+		first = next
+	}
+	return nil
+}
+
+// lostRace reports whether an append met a row that another transaction had
+// inserted after this one read versions and head. Trying again shows whether it
+// is a conflict.
 func lostRace(err error) bool { return sqlState(err) == codeUniqueViolation }
 
 // shouldStandAside reports whether an append met another transaction that is

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/puddle/v2"
+
+	"github.com/eventsource-go/eventsource"
 )
 
 // Errors of this store, beside those of package eventsource.
@@ -104,7 +106,11 @@ func (s *Store) translate(ctx context.Context, doing string, err error) error {
 		_ = errors.As(err, &pgErr) // it has an SQLSTATE, so it is one
 		return fmt.Errorf("eventsource/sqlstore: %s: %w", doing, &IsolationLevelError{Level: pgErr.Detail})
 	}
+	var conflict *eventsource.ConflictError
 	switch {
+	case errors.As(err, &conflict), errors.Is(err, ErrClockAhead), errors.Is(err, eventsource.ErrInvalidEvent),
+		errors.Is(err, eventsource.ErrOutcomeUnknown):
+		return err // says it all
 	case errors.Is(err, puddle.ErrClosedPool):
 		return fmt.Errorf("eventsource/sqlstore: %s: pool is closed: %w", doing, err)
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):

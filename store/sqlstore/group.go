@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +44,6 @@ type group struct {
 type save struct {
 	entry
 	ctx  context.Context
-	size int // bytes of data
 	done chan struct{}
 	err  error // set before done is closed
 
@@ -94,14 +93,26 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 		return nil, nil
 	}
 	sv := &save{entry: newEntry(records), ctx: ctx, done: make(chan struct{})}
-	for i := range records {
-		sv.size += len(records[i].Data)
+	if sv.size > maxCallSize {
+		return s.appendLarge(ctx, records)
 	}
 	if !s.join(sv) {
 		s.appendAlone(sv)
 		return sv.result()
 	}
 	return s.await(sv)
+}
+
+// appendLarge stores what is too large for one call in a transaction of its own.
+func (s *Store) appendLarge(ctx context.Context, records []eventsource.Record) ([]eventsource.Record, error) {
+	tx, err := s.NewTransaction(ctx, records...)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Commit(); err != nil {
+		return nil, err
+	}
+	return tx.Records(), nil
 }
 
 // join puts the save into the queue, unless one of its aggregates is one that
@@ -217,13 +228,9 @@ func (s *Store) runBatch(ctx context.Context, saves []*save) {
 		s.separate(saves)
 	default:
 		// It is about the only save; or the connection failed, or nobody waits any more.
-		s.finishAll(saves, err)
-	}
-}
-
-func (s *Store) finishAll(saves []*save, err error) {
-	for _, sv := range saves {
-		sv.finish(err)
+		for _, sv := range saves {
+			sv.finish(err)
+		}
 	}
 }
 
@@ -296,92 +303,93 @@ func (s *Store) try(ctx context.Context, saves []*save, patience time.Duration) 
 		}
 	}()
 
-	entries := make([]*entry, len(saves))
-	for i, sv := range saves {
-		entries[i] = &sv.entry
-	}
-	batch := &pgx.Batch{}
-	batch.Queue(s.sql.begin)
-	if patience > 0 {
-		batch.Queue(s.sql.appendPatience, strconv.FormatInt(patience.Milliseconds(), 10))
-	}
-	reserved, err := s.reserve(ctx, conn.Conn(), batch, entries...)
+	from, err := s.session(ctx, conn.Conn())
 	if err != nil {
-		s.rollback(ctx, conn.Conn())
 		return s.translate(ctx, "save", err)
 	}
-
-	results := s.send(reserved, saves)
-	batch, records, err := s.fill(reserved, saves, results)
-	if err != nil || len(records) == 0 {
-		s.rollback(ctx, conn.Conn())
-		if err == nil {
-			s.finishEach(saves, results)
+	results := make(map[*save]error, len(saves))
+	pending := s.send(saves, results)
+	for len(pending) > 0 {
+		entries := make([]*entry, len(pending))
+		for i, sv := range pending {
+			entries[i] = &sv.entry
 		}
-		return err
-	}
-	committing, err := s.commitBatch(ctx, conn.Conn(), batch)
-	switch {
-	case err != nil && committing:
-		_ = conn.Conn().Close(ctx)
-		conn.Release() // the look-up may need the pool's only connection
-		conn = nil
-		err = s.outcome(ctx, reserved, records, err)
-	case err != nil:
-		s.rollback(ctx, conn.Conn())
-	}
-	if errors.Is(err, eventsource.ErrOutcomeUnknown) {
-		for i, sv := range saves {
-			if results[i] == nil {
-				results[i] = outcomeUnknown(sv.records, err)
+		refused, err := s.appendAndCommit(ctx, conn.Conn(), from, patience, entries)
+		if err != nil && !decided(err) {
+			_ = conn.Conn().Close(ctx)
+			conn.Release() // the look-up may need the pool's only connection
+			conn = nil
+			err = s.settle(ctx, from, pending, results, err)
+		}
+		if err != nil {
+			return s.translate(ctx, "save", err)
+		}
+		if len(refused) == 0 {
+			break
+		}
+		// Nothing is stored: those that are left try again without the refused.
+		pending = slices.DeleteFunc(pending, func(sv *save) bool {
+			conflict := refused[&sv.entry]
+			if conflict != nil {
+				results[sv] = conflict
 			}
-		}
-		err = nil
+			return conflict != nil
+		})
 	}
-	if err != nil {
-		return s.translate(ctx, "save", err)
+	for _, sv := range saves {
+		sv.finish(results[sv])
 	}
-	s.finishEach(saves, results)
-	s.notifier.wake(s)
+	if len(pending) > 0 {
+		s.notifier.wake(s)
+	}
 	return nil
 }
 
-// send gives each save its place, and from now on holds its caller. The result of
-// a save that is not to be stored is its error.
-func (s *Store) send(r *reservation, saves []*save) []error {
+// appendAndCommit is appendEntries in a transaction of its own. A statement on its
+// own is one, if its isolation level is the right one.
+func (s *Store) appendAndCommit(ctx context.Context, conn *pgx.Conn, from session, patience time.Duration, entries []*entry) (refused conflicts, err error) {
+	if from.readCommitted {
+		return s.appendEntries(ctx, conn, patience, entries)
+	}
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		refused, err = s.appendEntries(ctx, tx, patience, entries)
+		return err
+	})
+	return refused, err
+}
+
+// send holds the callers of the saves from now on, and returns those that are
+// still there. The result of the others is set.
+func (s *Store) send(saves []*save, results map[*save]error) (pending []*save) {
 	s.group.mu.Lock()
 	defer s.group.mu.Unlock()
-	results := make([]error, len(saves))
-	for i, sv := range saves {
+	for _, sv := range saves {
 		if sv.left {
-			results[i] = context.Canceled
+			results[sv] = context.Canceled
 			continue
 		}
 		sv.sent = true
-		results[i] = r.place(&sv.entry)
+		pending = append(pending, sv)
 	}
-	return results
+	return pending
 }
 
-// fill makes the batch that stores the saves which have no error, and returns
-// all records in it.
-func (s *Store) fill(r *reservation, saves []*save, results []error) (*pgx.Batch, []eventsource.Record, error) {
+// settle looks up the outcome of the saves after an answer was lost. If it cannot
+// be known, that is the result of each.
+func (s *Store) settle(ctx context.Context, from session, pending []*save, results map[*save]error, cause error) error {
 	var records []eventsource.Record
-	for i, sv := range saves {
-		if results[i] != nil {
-			continue
-		}
-		if err := s.assign(r, sv.records); err != nil {
-			return nil, nil, err
-		}
+	for _, sv := range pending {
 		records = append(records, sv.records...)
 	}
-	batch := &pgx.Batch{}
-	return batch, records, s.queueInserts(batch, records)
-}
-
-func (s *Store) finishEach(saves []*save, results []error) {
-	for i, sv := range saves {
-		sv.finish(results[i])
+	err := s.outcome(ctx, from, records, false, cause)
+	if errors.Is(err, eventsource.ErrOutcomeUnknown) {
+		for _, sv := range pending {
+			results[sv] = outcomeUnknown(sv.records, cause)
+		}
+		return nil
 	}
+	for _, sv := range pending {
+		records = records[copy(sv.records, records):]
+	}
+	return err
 }

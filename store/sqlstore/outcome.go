@@ -7,25 +7,57 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/sequence"
 )
 
+// session is the process of the server behind a connection, and how it is set up.
+type session struct {
+	pid   int
+	since *time.Time
+	// direct is false when a proxy stands between: the process then serves others
+	// too, and the next statement may be served by another one.
+	direct bool
+	// readCommitted is true when a statement on its own runs in READ COMMITTED.
+	readCommitted bool
+}
+
+// sessionKey is where a connection keeps its session.
+const sessionKey = "github.com/eventsource-go/eventsource/store/sqlstore.session"
+
+// session asks what is behind a connection, once for each connection.
+func (s *Store) session(ctx context.Context, conn *pgx.Conn) (session, error) {
+	kept := conn.PgConn().CustomData()
+	if known, ok := kept[sessionKey].(session); ok {
+		return known, nil
+	}
+	var (
+		found     session
+		isolation string
+	)
+	if err := conn.QueryRow(ctx, s.sql.session).Scan(&found.pid, &found.since, &isolation); err != nil {
+		return session{}, err
+	}
+	found.readCommitted = isolation == string(pgx.ReadCommitted)
+	found.direct = found.since != nil && found.pid == int(conn.PgConn().PID())
+	kept[sessionKey] = found
+	return found, nil
+}
+
 // outcome finds out what became of a transaction whose commit got no answer
-// because of cause. It returns nil if the records are stored, cause if they are
-// not and never will be, and [eventsource.ErrOutcomeUnknown] if it cannot be
-// known.
+// because of cause. It returns nil if the records are stored; cause if they are
+// not and never will be; and [eventsource.ErrOutcomeUnknown] if it cannot be
+// known. Unless sequence IDs and versions are final already, it sets them.
 //
-// The session that was to commit may still be at it. As long as it is, its lock
-// of step 1 shows, since PostgreSQL makes a commit visible before it releases the
-// locks; so records that are missing after the lock has gone are not stored.
-func (s *Store) outcome(ctx context.Context, r *reservation, records []eventsource.Record, cause error) error {
-	unknown := outcomeUnknown(records, cause)
+// The process that was to commit may still be at it. Once it has ended, the
+// connection having been closed, records that are missing are not stored.
+func (s *Store) outcome(ctx context.Context, from session, records []eventsource.Record, final bool, cause error) error {
 	if len(records) == 0 {
-		return unknown
+		return &eventsource.OutcomeUnknownError{Err: cause}
 	}
 	ctx, cancel := s.detached(ctx)
 	defer cancel()
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		running, stored, err := s.lookUp(ctx, r, &records[0])
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		running, stored, err := s.lookUp(ctx, from, records, final)
 		switch {
 		case err == nil && stored:
 			return nil
@@ -34,7 +66,7 @@ func (s *Store) outcome(ctx context.Context, r *reservation, records []eventsour
 		}
 		select {
 		case <-ctx.Done():
-			return unknown
+			return outcomeUnknown(records, cause)
 		case <-time.After(wait):
 		}
 	}
@@ -42,44 +74,48 @@ func (s *Store) outcome(ctx context.Context, r *reservation, records []eventsour
 
 func outcomeUnknown(records []eventsource.Record, cause error) error {
 	unknown := &eventsource.OutcomeUnknownError{Err: cause}
+	seen := make(map[string]bool)
 	for i := range records {
-		unknown.SequenceIDs = append(unknown.SequenceIDs, records[i].SequenceID)
+		if id := records[i].AggregateID; !seen[id] {
+			seen[id] = true
+			unknown.AggregateIDs = append(unknown.AggregateIDs, id)
+		}
 	}
 	return unknown
 }
 
-func (s *Store) lookUp(ctx context.Context, r *reservation, first *eventsource.Record) (running, stored bool, err error) {
+func (s *Store) lookUp(ctx context.Context, from session, records []eventsource.Record, final bool) (running, stored bool, err error) {
 	conn, err := s.acquire(ctx, "look up the outcome of a commit")
 	if err != nil {
 		return false, false, err
 	}
 	defer conn.Release()
-	// The two are asked outside of a transaction, so that the second sees all that
-	// was committed before the first was answered, at any isolation level.
-	if err := conn.QueryRow(ctx, s.sql.outcomeRunning, s.sql.table, r.pid, int64(r.bound)).Scan(&running); err != nil {
-		return false, false, err
-	}
-	err = conn.QueryRow(ctx, s.sql.outcomeStored, first.SequenceID, first.AggregateID, first.Version).Scan(&stored)
-	return running, stored, err
-}
-
-// commitBatch sends what is queued in the batch, whose last statement is COMMIT.
-// committing is true if the error leaves open whether it was carried out.
-func (s *Store) commitBatch(ctx context.Context, conn *pgx.Conn, batch *pgx.Batch) (committing bool, err error) {
-	batch.Queue(s.sql.commit)
-	results := conn.SendBatch(ctx, batch)
-	for range batch.Len() {
-		tag, err := results.Exec()
-		if err != nil {
-			_ = results.Close()
-			return !decided(err), err
-		}
-		if tag.String() == "ROLLBACK" {
-			_ = results.Close()
-			return false, pgx.ErrTxCommitRollback
+	// The statements run outside of a transaction, so that each sees all that was
+	// committed before the one before it was answered, at any isolation level.
+	running = true
+	if from.direct {
+		if err := conn.QueryRow(ctx, s.sql.outcomeRunning, from.pid, from.since).Scan(&running); err != nil {
+			return false, false, err
 		}
 	}
-	// COMMIT has been answered: nothing that happens now can undo it.
-	_ = results.Close()
-	return false, nil
+	// The server may have chosen a higher stem than was sent, but not another tail.
+	first := &records[0]
+	var id string
+	err = conn.QueryRow(ctx, s.sql.outcomeStored, first.AggregateID, first.SequenceID[:sequence.StemLength],
+		first.SequenceID[sequence.StemLength:], first.Timestamp).Scan(&id)
+	if err != nil || id == "" || final {
+		return running, id != "", err
+	}
+	ids := make([]string, len(records))
+	for i := range records {
+		ids[i] = id[:sequence.StemLength] + records[i].SequenceID[sequence.StemLength:]
+	}
+	var versions []int
+	if err := conn.QueryRow(ctx, s.sql.outcomeVersions, ids).Scan(&versions); err != nil {
+		return running, false, err
+	}
+	for i := range records {
+		records[i].SequenceID, records[i].Version = ids[i], versions[i]
+	}
+	return running, true, nil
 }

@@ -75,6 +75,11 @@ type pager interface {
 	page(ctx context.Context, sel *selection) (*page, error)
 }
 
+// batchSender is a connection or a transaction.
+type batchSender interface {
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+}
+
 // page is some records in order, and how far the transaction that read them could read.
 type page struct {
 	records []eventsource.Record
@@ -210,9 +215,7 @@ func (s *Store) page(ctx context.Context, sel *selection) (*page, error) {
 	defer conn.Release()
 	got, err := s.sendPage(ctx, conn.Conn(), sel, !sel.oneAggregate)
 	if err != nil {
-		if conn.Conn().PgConn().TxStatus() != 'I' {
-			s.rollback(ctx, conn.Conn())
-		}
+		s.rollback(ctx, conn.Conn())
 		return nil, s.translate(ctx, "read", err)
 	}
 	return got, nil

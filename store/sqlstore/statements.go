@@ -15,18 +15,19 @@ type statements struct {
 	// table is the quoted name.
 	table string
 
-	begin, commit, rollback                   string
-	appendLock, appendState, appendPatience   string
-	appendInsert                              string
-	outcomeRunning, outcomeStored             string
-	readPlan, readHorizon                     string
-	readPage, readPageOfTypes                 string // with {where} and {order}
-	horizon, channel, notifyAsync, notifySend string
+	begin, commit                                  string
+	append                                         string
+	session                                        string
+	outcomeRunning, outcomeStored, outcomeVersions string
+	readPlan, readHorizon                          string
+	readPage, readPageOfTypes                      string // with {where} and {order}
+	horizon, channel, notifyAsync, notifySend      string
 }
 
 func newStatements(schema, table string) *statements {
 	names := strings.NewReplacer(
 		"{events}", pgident.Quote(schema, table),
+		"{append}", pgident.Quote(schema, table+"_append"),
 		"{horizon}", pgident.Quote(schema, table+"_horizon"),
 	)
 	load := func(name string) string {
@@ -46,13 +47,11 @@ func newStatements(schema, table string) *statements {
 		table:           pgident.Quote(schema, table),
 		begin:           load("begin"),
 		commit:          load("commit"),
-		rollback:        load("rollback"),
-		appendLock:      load("append_lock"),
-		appendState:     load("append_state"),
-		appendPatience:  load("append_patience"),
-		appendInsert:    load("append_insert"),
+		append:          load("append"),
+		session:         load("session"),
 		outcomeRunning:  load("outcome_running"),
 		outcomeStored:   load("outcome_stored"),
+		outcomeVersions: load("outcome_versions"),
 		readPlan:        load("read_plan"),
 		readHorizon:     load("read_horizon"),
 		readPage:        load("read_page"),

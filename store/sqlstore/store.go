@@ -34,7 +34,7 @@ type Store struct {
 
 	// seen is the time of the highest sequence ID that this store has seen, in
 	// Unix milliseconds.
-	seen     atomic.Uint64
+	seen     atomic.Int64
 	group    group
 	notifier notifier
 	watchers watchers
@@ -119,14 +119,15 @@ func (s *Store) acquire(ctx context.Context, doing string) (*pgxpool.Conn, error
 	return conn, nil
 }
 
-// rollback ends the transaction on conn, whatever became of the context. A
-// connection on which that fails is closed, and the server ends the transaction.
+// rollback ends the transaction that a failed read has left behind, whatever
+// became of the context. Where that fails the pool closes the connection.
 func (s *Store) rollback(ctx context.Context, conn *pgx.Conn) {
+	if conn.IsClosed() || conn.PgConn().TxStatus() == 'I' {
+		return
+	}
 	ctx, cancel := s.detached(ctx)
 	defer cancel()
-	if _, err := conn.Exec(ctx, s.sql.rollback); err != nil {
-		_ = conn.Close(ctx)
-	}
+	_, _ = conn.Exec(ctx, "ROLLBACK")
 }
 
 // detached returns a context for what has to be done after ctx has ended.

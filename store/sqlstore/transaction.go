@@ -60,12 +60,17 @@ func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Recor
 		return nil, err
 	}
 	e := newEntry(records)
-	tx, reserved, err := s.insert(ctx, conn.Conn(), &e, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	from, err := s.session(ctx, conn.Conn())
+	if err != nil {
+		conn.Release()
+		return nil, s.translate(ctx, "begin a transaction", err)
+	}
+	tx, err := s.insert(ctx, conn.Conn(), &e, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		conn.Release()
 		return nil, err
 	}
-	t := &transaction{store: s, ctx: ctx, conn: conn, pgxTx: tx, reserved: reserved, records: e.records}
+	t := &transaction{store: s, ctx: ctx, conn: conn, pgxTx: tx, session: from, records: e.records}
 	t.stopWatching = context.AfterFunc(ctx, t.expire)
 	return t, nil
 }
@@ -77,51 +82,26 @@ type beginner interface {
 
 // insert begins a transaction and inserts the entry in it, and tries again as
 // long as it loses races. After an error the transaction has ended.
-func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.TxOptions) (pgx.Tx, *reservation, error) {
+func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.TxOptions) (pgx.Tx, error) {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		tx, err := db.BeginTx(ctx, options)
 		if err != nil {
-			return nil, nil, s.translate(ctx, "begin a transaction", err)
+			return nil, s.translate(ctx, "begin a transaction", err)
 		}
-		reserved, err := s.insertIn(ctx, tx, e)
+		err = s.appendInCalls(ctx, tx, e)
 		if err == nil {
-			return tx, reserved, nil
+			return tx, nil
 		}
 		s.rollbackTx(ctx, tx)
 		if !lostRace(err) {
-			return nil, nil, err
+			return nil, s.translate(ctx, "save", err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, s.translate(ctx, "save", ctx.Err())
+			return nil, s.translate(ctx, "save", ctx.Err())
 		case <-time.After(rand.N(wait)): //nolint:gosec // jitter
 		}
 	}
-}
-
-// insertIn does steps 1 to 4 in a transaction.
-func (s *Store) insertIn(ctx context.Context, tx pgx.Tx, e *entry) (*reservation, error) {
-	if len(e.records) == 0 {
-		return nil, nil
-	}
-	reserved, err := s.reserve(ctx, tx, &pgx.Batch{}, e)
-	if err != nil {
-		return nil, s.translate(ctx, "save", err)
-	}
-	if err := reserved.place(e); err != nil {
-		return nil, err
-	}
-	if err := s.assign(reserved, e.records); err != nil {
-		return nil, err
-	}
-	batch := &pgx.Batch{}
-	if err := s.queueInserts(batch, e.records); err != nil {
-		return nil, err
-	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, s.translate(ctx, "save", err)
-	}
-	return reserved, nil
 }
 
 // rollbackTx rolls back whatever became of the context.
@@ -135,7 +115,7 @@ func (s *Store) rollbackTx(ctx context.Context, tx pgx.Tx) {
 type transaction struct {
 	store        *Store
 	ctx          context.Context
-	reserved     *reservation
+	session      session
 	pgxTx        pgx.Tx
 	stopWatching func() bool
 
@@ -199,7 +179,7 @@ func (t *transaction) Commit() error {
 	if err != nil && !errors.Is(err, pgx.ErrTxCommitRollback) && !decided(err) {
 		_ = conn.Conn().Close(t.ctx)
 		conn.Release() // the look-up may need the pool's only connection
-		err = s.outcome(t.ctx, t.reserved, t.records, err)
+		err = s.outcome(t.ctx, t.session, t.records, true, err)
 	} else {
 		conn.Release()
 	}
@@ -275,7 +255,7 @@ func (s *TxStore) NewTransaction(ctx context.Context, records ...eventsource.Rec
 		return nil, err
 	}
 	e := newEntry(records)
-	tx, _, err := s.store.insert(ctx, savepoints{s.pgxTx}, &e, pgx.TxOptions{})
+	tx, err := s.store.insert(ctx, savepoints{s.pgxTx}, &e, pgx.TxOptions{})
 	if err != nil {
 		return nil, err
 	}
