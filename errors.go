@@ -94,9 +94,9 @@ func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
 // OutcomeUnknownError says which events may or may not have been stored. It
 // unwraps to [ErrOutcomeUnknown] and to what went wrong.
 type OutcomeUnknownError struct {
-	// AggregateIDs are the aggregates whose events they are, each once: loading one
-	// of them settles the question, since all were stored or none. Empty for a
-	// transaction that had no events.
+	// AggregateIDs are the aggregates whose events they are, each once. Loading one
+	// and looking for one of the events settles the question, since all were stored
+	// or none. Empty for a transaction that had no events.
 	AggregateIDs []string
 	// Err is what broke the commit.
 	Err error
@@ -104,8 +104,8 @@ type OutcomeUnknownError struct {
 
 func (e *OutcomeUnknownError) Error() string {
 	msg := ErrOutcomeUnknown.Error()
-	if len(e.AggregateIDs) > 0 {
-		msg += fmt.Sprintf(" (aggregates %q)", e.AggregateIDs)
+	if n := len(e.AggregateIDs); n > 0 {
+		msg += fmt.Sprintf(" (%d aggregates, the first is %q)", n, e.AggregateIDs[0])
 	}
 	if e.Err != nil {
 		msg += ": " + e.Err.Error()

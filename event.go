@@ -182,14 +182,31 @@ func EventType(event Event) string {
 	return structType(reflect.TypeOf(event)).Name()
 }
 
-// checkEvent refuses what has no type or aggregate.
-func checkEvent(event Event) error {
-	switch {
-	case event == nil:
+// typeName is EventType where the event's value does not matter: a nil pointer
+// has the name of what it points to.
+func typeName(event Event) string {
+	if isNil(event) {
+		if t := reflect.TypeOf(event); t != nil && t.Kind() == reflect.Pointer {
+			event, _ = reflect.New(t.Elem()).Interface().(Event)
+		}
+	}
+	return EventType(event)
+}
+
+// checkEvent refuses what has no aggregate.
+func checkEvent(event Event) (err error) {
+	if event == nil {
 		return fmt.Errorf("%w: event is nil", ErrInvalidEvent)
-	case isNil(event):
+	}
+	if isNil(event) {
 		return fmt.Errorf("%w: event is a nil %T", ErrInvalidEvent, event)
-	case event.GetAggregateID() == "":
+	}
+	defer func() {
+		if p := recover(); p != nil { // such as an embedded pointer that is nil
+			err = fmt.Errorf("%w: %T cannot be asked for its aggregate ID: %v", ErrInvalidEvent, event, p)
+		}
+	}()
+	if event.GetAggregateID() == "" {
 		return fmt.Errorf("%w: %T has an empty aggregate ID", ErrInvalidEvent, event)
 	}
 	return nil

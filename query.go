@@ -3,6 +3,8 @@ package eventsource
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // Query says which events [Repository.Events] gives. The zero value asks for
@@ -46,6 +48,11 @@ func (q Query) Normalize() (Query, error) {
 	}
 	if slices.Contains(q.Types, "") {
 		return q, fmt.Errorf("%w: an event type is empty", ErrInvalidQuery)
+	}
+	for _, name := range append([]string{q.AggregateID}, q.Types...) {
+		if !utf8.ValidString(name) || strings.Contains(name, "\x00") {
+			return q, fmt.Errorf("%w: no aggregate or type is named %q, which is not UTF-8 without NUL", ErrInvalidQuery, name)
+		}
 	}
 	return q, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"runtime/debug"
 )
 
 // Repository saves and loads events. It is safe for concurrent use; events and
@@ -54,6 +55,9 @@ type Repository interface {
 	// many there are, and breaking out frees everything; nothing is held while the
 	// loop's body runs. An error is the last pair. A store that cannot answer the
 	// query refuses with [errors.ErrUnsupported].
+	//
+	// A store that is no [Querier] is read page by page up to the first page that
+	// is not full, an aggregate in one go, and does not answer Descending.
 	Events(ctx context.Context, query Query) iter.Seq2[Event, error]
 }
 
@@ -220,8 +224,8 @@ func (r *repository) records(ctx context.Context, events []Event) ([]Record, err
 
 // saved tells the events what the store assigned, and then the observers.
 func (r *repository) saved(ctx context.Context, events []Event, stored []Record) {
-	for i, event := range events {
-		setEnvelope(event, &stored[i])
+	for i := range min(len(events), len(stored)) { // a store that returns fewer has committed all the same
+		setEnvelope(events[i], &stored[i])
 	}
 	for _, observe := range r.observers {
 		if err := r.observe(ctx, observe, events); err != nil {
@@ -234,7 +238,7 @@ func (r *repository) saved(ctx context.Context, events []Event, stored []Record)
 func (r *repository) observe(ctx context.Context, observe func(context.Context, []Event) error, events []Event) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
 	return observe(ctx, events)
@@ -283,7 +287,7 @@ func (r *repository) GetEventsBySequenceIDAndType(ctx context.Context, sequenceI
 	if r.err != nil {
 		return nil, r.err
 	}
-	name := EventType(eventType)
+	name := typeName(eventType)
 	if name == "" {
 		return nil, fmt.Errorf("%w: event type to look for is nil or has no name", ErrInvalidQuery)
 	}

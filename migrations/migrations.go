@@ -13,23 +13,27 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"path"
 	"strings"
-	"testing/fstest"
 	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/internal/pgident"
 )
 
 // FS holds the migrations as they are, for the table "events" in the first
-// schema of the search path, under their file names.
+// schema of the search path, under their file names. Their numbers start at 1,
+// so they need a version table of their own. With the name that [Up] gives it,
+// goose.WithTableName("events_schema_version"), Up and [Status] know of it.
 //
 //go:embed *.sql
 var FS embed.FS
@@ -56,8 +60,8 @@ type config struct {
 // It is quoted. Defaults to the first schema of the search path.
 func WithSchema(schema string) Option { return func(c *config) { c.schema = schema } }
 
-// WithTable sets the table's name. It is quoted, so Order and order are two
-// tables. Defaults to [DefaultTable].
+// WithTable sets the table's name, of at most 41 bytes. It is quoted, so Order
+// and order are two tables. Defaults to [DefaultTable].
 func WithTable(table string) Option { return func(c *config) { c.table = table } }
 
 // WithDropEvents lets [Down] drop a table that holds events. They are lost.
@@ -71,7 +75,7 @@ func WithLogger(logger *slog.Logger) Option { return func(c *config) { c.logger 
 // call it at once: one works, the others wait for up to five minutes. The
 // connection must be one to PostgreSQL and is not closed.
 func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
-	return run(ctx, db, opts, func(c *config, provider *goose.Provider) error {
+	return run(db, opts, func(c *config, provider *goose.Provider, _ versionStore) error {
 		if c.schema != "" {
 			if err := createSchema(ctx, db, c.schema); err != nil {
 				return err
@@ -86,12 +90,14 @@ func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
 // nothing. The first migration made the table of events itself: taking it back
 // is refused while the table holds events, unless [WithDropEvents] is given.
 func Down(ctx context.Context, db *sql.DB, opts ...Option) error {
-	return run(ctx, db, opts, func(_ *config, provider *goose.Provider) error {
-		version, err := provider.GetDBVersion(ctx)
-		if err != nil || version == 0 {
+	return run(db, opts, func(_ *config, provider *goose.Provider, versions versionStore) error {
+		exists, err := versions.TableExists(ctx, db)
+		if err != nil || !exists {
 			return err
 		}
-		_, err = provider.Down(ctx)
+		if _, err = provider.Down(ctx); errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
 		return err
 	})
 }
@@ -106,29 +112,39 @@ type Migration struct {
 	AppliedAt time.Time
 }
 
-// Status returns all migrations in order.
+// Status returns all migrations in order. It changes nothing and waits for nobody.
 func Status(ctx context.Context, db *sql.DB, opts ...Option) ([]Migration, error) {
 	var migrations []Migration
-	err := run(ctx, db, opts, func(_ *config, provider *goose.Provider) error {
-		all, err := provider.Status(ctx)
-		for _, m := range all {
-			migrations = append(migrations, Migration{
-				Version: m.Source.Version, Name: path.Base(m.Source.Path), AppliedAt: m.AppliedAt,
-			})
+	// goose's own Status would make the version table, and wait for who migrates.
+	err := run(db, opts, func(_ *config, provider *goose.Provider, versions versionStore) error {
+		exists, err := versions.TableExists(ctx, db)
+		if err != nil {
+			return err
 		}
-		return err
+		for _, source := range provider.ListSources() {
+			m := Migration{Version: source.Version, Name: path.Base(source.Path)}
+			if exists {
+				if m.AppliedAt, err = versions.appliedAt(ctx, db, m.Version); err != nil {
+					return err
+				}
+			}
+			migrations = append(migrations, m)
+		}
+		return nil
 	})
 	return migrations, err
 }
 
 // run calls do with a provider, and says in errors where they come from.
-func run(ctx context.Context, db *sql.DB, opts []Option, do func(*config, *goose.Provider) error) error {
+func run(db *sql.DB, opts []Option, do func(*config, *goose.Provider, versionStore) error) error {
 	c := &config{table: DefaultTable}
 	for _, opt := range opts {
-		opt(c)
+		if opt != nil {
+			opt(c)
+		}
 	}
 	if db == nil {
-		return fmt.Errorf("eventsource/migrations: database is nil")
+		return fmt.Errorf("%w: database is nil", eventsource.ErrMisconfigured)
 	}
 	if err := pgident.CheckTable(c.table); err != nil {
 		return err
@@ -138,9 +154,9 @@ func run(ctx context.Context, db *sql.DB, opts []Option, do func(*config, *goose
 			return err
 		}
 	}
-	provider, err := newProvider(db, c)
+	provider, versions, err := newProvider(db, c)
 	if err == nil {
-		err = do(c, provider)
+		err = do(c, provider, versions)
 	}
 	if err != nil {
 		return fmt.Errorf("eventsource/migrations: table %s: %w", pgident.Quote(c.schema, c.table), err)
@@ -148,46 +164,56 @@ func run(ctx context.Context, db *sql.DB, opts []Option, do func(*config, *goose
 	return nil
 }
 
-func newProvider(db *sql.DB, c *config) (*goose.Provider, error) {
-	files, err := c.render()
+func newProvider(db *sql.DB, c *config) (*goose.Provider, versionStore, error) {
+	versions := versionStore{schema: c.schema, table: c.table + versionSuffix}
+	var err error
+	versions.Store, err = database.NewStore(database.DialectPostgres, pgident.Quote(versions.schema, versions.table))
 	if err != nil {
-		return nil, err
-	}
-	versionTable := pgident.Quote(c.schema, c.table+versionSuffix)
-	store, err := database.NewStore(database.DialectPostgres, versionTable)
-	if err != nil {
-		return nil, err
+		return nil, versions, err
 	}
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(1, 300))
 	if err != nil {
-		return nil, err
+		return nil, versions, err
 	}
 	opts := []goose.ProviderOption{
-		goose.WithStore(versionStore{store}),
+		goose.WithStore(versions),
 		goose.WithSessionLocker(locker),
 		goose.WithDisableGlobalRegistry(true), // what the application registered with goose is not ours
 	}
 	if c.logger != nil {
 		opts = append(opts, goose.WithSlog(c.logger), goose.WithVerbose(true))
 	}
-	return goose.NewProvider("", db, files, opts...)
+	provider, err := goose.NewProvider("", db, c.files(), opts...)
+	return provider, versions, err
 }
 
-// versionStore looks for the version table by its quoted name, which goose's
+// versionStore looks for the version table by its name as it is, which goose's
 // own store takes apart at the dot.
-type versionStore struct{ database.Store }
+type versionStore struct {
+	database.Store
+	schema, table string
+}
 
+// TableExists looks only where the table would be made, as goose does: with a
+// search path of several schemas, each may have tables of its own.
 func (s versionStore) TableExists(ctx context.Context, db database.DBTxConn) (exists bool, err error) {
-	err = db.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.Tablename()).Scan(&exists)
+	err = db.QueryRowContext(ctx, `SELECT EXISTS (
+		SELECT FROM pg_tables WHERE schemaname = coalesce(nullif($1, ''), current_schema()) AND tablename = $2
+	)`, s.schema, s.table).Scan(&exists)
 	return exists, err
 }
 
-// render puts the configured names into the migrations.
-func (c *config) render() (fs.FS, error) {
-	names, err := fs.Glob(FS, "*.sql")
-	if err != nil {
-		return nil, err
-	}
+// appliedAt returns the zero time for a migration that is not applied. goose
+// keeps the time without a zone, in that of the session.
+func (s versionStore) appliedAt(ctx context.Context, db *sql.DB, version int64) (time.Time, error) {
+	var at sql.NullTime
+	query := `SELECT max(tstamp::timestamptz) FROM ` + s.Tablename() + ` WHERE version_id = $1 AND is_applied` //nolint:gosec // a checked and quoted name
+	err := db.QueryRowContext(ctx, query, version).Scan(&at)
+	return at.Time, err
+}
+
+// files are the migrations with the configured names in them.
+func (c *config) files() fs.FS {
 	settings := ""
 	if c.schema != "" {
 		settings += statement("SET LOCAL search_path TO " + pgident.Quote("", c.schema))
@@ -197,21 +223,31 @@ func (c *config) render() (fs.FS, error) {
 	}
 	// A checked name has no quotes and needs no escapes, neither in an identifier
 	// nor in a literal.
-	rename := strings.NewReplacer(
+	return renderedFS{strings.NewReplacer(
 		`"events`, `"`+c.table,
 		"-- +goose Up\n", "-- +goose Up\n"+settings,
 		"-- +goose Down\n", "-- +goose Down\n"+settings,
-	)
-	files := fstest.MapFS{}
-	for _, name := range names {
-		data, err := FS.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		files[name] = &fstest.MapFile{Data: []byte(rename.Replace(string(data)))}
-	}
-	return files, nil
+	)}
 }
+
+// renderedFS is [FS] with something replaced in the files.
+type renderedFS struct{ replacer *strings.Replacer }
+
+func (r renderedFS) Open(name string) (fs.File, error) {
+	file, err := FS.Open(name)
+	if err != nil || path.Ext(name) != ".sql" {
+		return file, err
+	}
+	data, err := io.ReadAll(file)
+	return renderedFile{file, strings.NewReader(r.replacer.Replace(string(data)))}, err
+}
+
+type renderedFile struct {
+	fs.File
+	content io.Reader
+}
+
+func (f renderedFile) Read(p []byte) (int, error) { return f.content.Read(p) }
 
 func statement(sql string) string {
 	return "-- +goose StatementBegin\n" + sql + ";\n-- +goose StatementEnd\n"

@@ -63,7 +63,7 @@ const (
 // any stem, and a stem may be replaced by a higher one. Stem and first tail are
 // random in the lower half of their range, which leaves room for higher ones.
 func NewBlock(ms uint64, n int) (stem string, tails []string, err error) {
-	const half = 1 << 39 // of the 40 bits in each half of the entropy
+	const half = 1 << 39                                   // of the 40 bits in each half of the entropy
 	upper, lower := rand.Uint64N(half), rand.Uint64N(half) //nolint:gosec // an ID is no secret
 	if uint64(n) > half {
 		return "", nil, ErrExhausted

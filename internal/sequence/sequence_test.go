@@ -141,3 +141,46 @@ func TestNext_for_any_last_and_any_clock(t *testing.T) {
 		}
 	})
 }
+
+func TestNewBlock_gives_ascending_IDs_of_one_stem_with_room_above(t *testing.T) {
+	const count = 2000
+	stem, tails, err := NewBlock(1_700_000_000_000, count)
+	if err != nil || len(tails) != count || len(stem) != StemLength {
+		t.Fatalf("stem %q, %d tails, error %v", stem, len(tails), err)
+	}
+	last := ""
+	for i, tail := range tails {
+		parsed, err := ulid.ParseStrict(stem + tail)
+		if err != nil || parsed.Time() != 1_700_000_000_000 {
+			t.Fatalf("%q has the time %d, error %v", stem+tail, parsed.Time(), err)
+		}
+		if len(tail) != TailLength || tail <= last {
+			t.Fatalf("tail %d is %q, after %q", i, tail, last)
+		}
+		last = tail
+	}
+	const upperHalf = "G" // the first of the upper half of the alphabet
+	if stem[10:11] >= upperHalf || tails[0][:1] >= upperHalf {
+		t.Errorf("%s %s leaves no room above it", stem, tails[0])
+	}
+}
+
+func TestNewBlock_differs_each_time(t *testing.T) {
+	seen := make(map[string]bool)
+	for range 1000 {
+		stem, tails, err := NewBlock(1, 1)
+		if err != nil || seen[stem] || seen[tails[0]] {
+			t.Fatalf("%s %s came before, or error %v", stem, tails, err)
+		}
+		seen[stem], seen[tails[0]] = true, true
+	}
+}
+
+func TestNewBlock_is_ErrExhausted_for_a_time_that_no_ULID_has(t *testing.T) {
+	if _, _, err := NewBlock(ulid.MaxTime()+1, 1); !errors.Is(err, ErrExhausted) {
+		t.Errorf("error is %v", err)
+	}
+	if _, _, err := NewBlock(ulid.MaxTime(), 3); err != nil {
+		t.Error(err)
+	}
+}

@@ -170,6 +170,11 @@ func testQueries(t *testing.T, h Harness) {
 		refused("LoadByTimestamp", of(store.LoadByTimestamp(ctx, 0, -3)), eventsource.ErrInvalidQuery, "-3")
 		refused("LoadByAggregate", of(store.LoadByAggregate(ctx, "")), eventsource.ErrInvalidQuery, "empty")
 		refused("LoadBySequenceIDAndType", of(store.LoadBySequenceIDAndType(ctx, "", "", all)), eventsource.ErrInvalidQuery, "empty")
+		for _, name := range []string{"\x00", "a\xff"} {
+			quoted := fmt.Sprintf("%q", name)
+			refused("LoadByAggregate", of(store.LoadByAggregate(ctx, name)), eventsource.ErrInvalidQuery, quoted)
+			refused("LoadBySequenceIDAndType", of(store.LoadBySequenceIDAndType(ctx, "", name, all)), eventsource.ErrInvalidQuery, quoted)
+		}
 	})
 
 	h.run(t, "a repository's Events answers every combination of conditions", func(t *testing.T, open Storage) {

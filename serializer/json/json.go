@@ -31,13 +31,18 @@ func NewSerializer(events ...eventsource.Event) *Serializer {
 
 // Err returns what was wrong with the events that the serializer was made with,
 // nil if nothing was.
-func (s *Serializer) Err() error { return s.err }
+func (s *Serializer) Err() error {
+	if s.err == nil && s.registry == nil {
+		return fmt.Errorf("%w: JSON serializer was not made by NewSerializer", eventsource.ErrMisconfigured)
+	}
+	return s.err
+}
 
 // Marshal returns the event as JSON. A type that is not registered is
 // [eventsource.ErrUnknownType].
 func (s *Serializer) Marshal(event eventsource.Event) ([]byte, error) {
-	if s.err != nil {
-		return nil, s.err
+	if err := s.Err(); err != nil {
+		return nil, err
 	}
 	name, err := s.registry.Check(event)
 	if err != nil {
@@ -54,8 +59,8 @@ func (s *Serializer) Marshal(event eventsource.Event) ([]byte, error) {
 // registered is [eventsource.ErrUnknownType]; malformed JSON is an error that
 // names the type.
 func (s *Serializer) Unmarshal(data []byte, eventType string) (eventsource.Event, error) {
-	if s.err != nil {
-		return nil, s.err
+	if err := s.Err(); err != nil {
+		return nil, err
 	}
 	return s.registry.Decode(eventType, func(target any) error {
 		if err := json.Unmarshal(data, target); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/puddle/v2"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/sequence"
 )
 
 // Errors of this store, beside those of package eventsource.
@@ -87,9 +88,12 @@ func sqlState(err error) string {
 	return ""
 }
 
-// decided reports whether the server has said, with the error, that the
-// statement was not carried out. Otherwise it may have been.
+// decided reports whether the error says that nothing was carried out, because
+// the server or this package refused it. Otherwise it may have been.
 func decided(err error) bool {
+	if errors.Is(err, ErrClockAhead) || errors.Is(err, eventsource.ErrInvalidEvent) || errors.Is(err, sequence.ErrExhausted) {
+		return true
+	}
 	code := sqlState(err)
 	return code != "" && !strings.HasPrefix(code, classOperatorIntervene) && !strings.HasPrefix(code, classConnection)
 }

@@ -26,7 +26,10 @@ import (
 
 // The examples need a server, whose URL is here. TestExamples gives each of them
 // a schema of its own, runs it, and compares what it prints.
-var databaseURL string
+var (
+	databaseURL string
+	shop        string // a schema that does not exist yet
+)
 
 func TestExamples(t *testing.T) {
 	for name, example := range map[string]struct {
@@ -36,7 +39,7 @@ func TestExamples(t *testing.T) {
 		"package":      {Example, "{ID:order-1 Total:30}"},
 		"Tx":           {ExampleTx, "order-1 is in the store at version 1 and in the table with a total of 30"},
 		"Store_WithTx": {ExampleStore_WithTx, "order-1 is in the store at version 1 and in the table with a total of 30"},
-		"New_schema":   {ExampleNew_schema, "orders are in shop.order_events"},
+		"New_schema":   {ExampleNew_schema, "the shop has 1 event"},
 		"goose":        {ExampleNew_goose, "applied 00001_create_events.sql\nnothing left to apply"},
 		"Watch":        {ExampleStore_Watch, "order-1\norder-2\ncontext canceled"},
 		"Horizon":      {ExampleStore_Horizon, "while a transaction is open: held back by it, safe end is the head: false\nafter it was committed: held back by none, safe end is the head: true"},
@@ -44,14 +47,13 @@ func TestExamples(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			databaseURL = testenv.Postgres(t)
 			t.Cleanup(func() { databaseURL = "" })
-			if name == "New_schema" {
-				pool := testenv.Pool(t, databaseURL)
-				t.Cleanup(func() {
-					if _, err := pool.Exec(context.Background(), `DROP SCHEMA IF EXISTS shop CASCADE`); err != nil {
-						t.Error(err)
-					}
-				})
-			}
+			shop = fmt.Sprintf("shop_%d", time.Now().UnixNano())
+			pool := testenv.Pool(t, databaseURL)
+			t.Cleanup(func() {
+				if _, err := pool.Exec(context.Background(), `DROP SCHEMA IF EXISTS `+shop+` CASCADE`); err != nil {
+					t.Error(err)
+				}
+			})
 			if got := printed(t, example.run); got != example.want {
 				t.Errorf("it prints\n%s\nwant\n%s", got, example.want)
 			}
@@ -224,21 +226,21 @@ func ExampleNew_schema() {
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { _ = db.Close() }()
 
-	err = migrations.Up(ctx, db, migrations.WithSchema("shop"), migrations.WithTable("order_events"))
+	err = migrations.Up(ctx, db, migrations.WithSchema(shop), migrations.WithTable("order_events"))
 	if err != nil {
 		log.Panic(err)
 	}
-	store := sqlstore.New(pool, sqlstore.WithSchema("shop"), sqlstore.WithTable("order_events"))
+	store := sqlstore.New(pool, sqlstore.WithSchema(shop), sqlstore.WithTable("order_events"))
 
 	repo := eventsource.NewRepository(store, json.NewSerializer(&OrderPlaced{}))
 	if err := repo.Save(ctx, newOrder("order-1", 30)); err != nil {
 		log.Panic(err)
 	}
 	var count int
-	if err := pool.QueryRow(ctx, `SELECT count(*) FROM shop.order_events`).Scan(&count); err != nil || count != 1 {
-		log.Panic(count, err)
+	if err := pool.QueryRow(ctx, `SELECT count(*) FROM `+shop+`.order_events`).Scan(&count); err != nil {
+		log.Panic(err)
 	}
-	fmt.Println("orders are in shop.order_events")
+	fmt.Println("the shop has", count, "event")
 }
 
 // migrateWithGoose is for an application that runs goose itself. The version

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/eventsource-go/eventsource"
 )
@@ -35,9 +36,18 @@ type group struct {
 	mu      sync.Mutex
 	queue   []*save
 	running bool
-	// alone counts, for each aggregate, the saves that were taken out of a batch
-	// because they had to wait. Later saves of that aggregate do not join a batch.
-	alone map[string]int
+	// alone has the aggregates of saves that were taken out of a batch, because they
+	// had to wait. Later saves of these aggregates do not join a batch.
+	alone map[string]*lane
+	// slots bounds how many connections such saves take.
+	slots chan struct{}
+}
+
+// lane is where the saves of an aggregate that are alone wait for each other, so
+// that only one of them needs a connection to wait on.
+type lane struct {
+	saves int // guarded by group.mu
+	turn  chan struct{}
 }
 
 // save is one call of Append on its way.
@@ -46,6 +56,10 @@ type save struct {
 	ctx  context.Context
 	done chan struct{}
 	err  error // set before done is closed
+
+	// For a save that is alone: its aggregates, sorted, and their lanes.
+	aggregates []string
+	lanes      []*lane
 
 	// Guarded by group.mu.
 	batch *batch
@@ -116,13 +130,14 @@ func (s *Store) appendLarge(ctx context.Context, records []eventsource.Record) (
 }
 
 // join puts the save into the queue, unless one of its aggregates is one that
-// others already have to wait for.
+// others already have to wait for, and then makes it alone.
 func (s *Store) join(sv *save) bool {
 	g := &s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range sv.records {
-		if g.alone[sv.records[i].AggregateID] > 0 {
+		if g.alone[sv.records[i].AggregateID] != nil {
+			g.makeAlone(sv, s.pool)
 			return false
 		}
 	}
@@ -239,29 +254,41 @@ func (s *Store) separate(saves []*save) {
 	g := &s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.alone == nil {
-		g.alone = make(map[string]int)
-	}
 	for _, sv := range saves {
 		sv.batch = nil
 		sv.sent = true // from here on the save ends with its own context
-		for i := range sv.records {
-			g.alone[sv.records[i].AggregateID]++
-		}
-		go func() {
-			s.appendAlone(sv)
-			s.group.rejoin(sv)
-		}()
+		g.makeAlone(sv, s.pool)
+		go s.appendAlone(sv)
 	}
 }
 
-// rejoin lets the aggregates of a save that was alone join batches again.
-func (g *group) rejoin(sv *save) {
+// makeAlone gives the save its lanes, in an order that is the same for all, so
+// that none waits for another that waits for it. The caller holds the lock.
+func (g *group) makeAlone(sv *save, pool *pgxpool.Pool) {
+	if g.alone == nil {
+		g.alone = make(map[string]*lane)
+		g.slots = make(chan struct{}, max(1, pool.Config().MaxConns/2))
+	}
+	for i := range sv.records {
+		sv.aggregates = append(sv.aggregates, sv.records[i].AggregateID)
+	}
+	slices.Sort(sv.aggregates)
+	sv.aggregates = slices.Compact(sv.aggregates)
+	for _, id := range sv.aggregates {
+		if g.alone[id] == nil {
+			g.alone[id] = &lane{turn: make(chan struct{}, 1)}
+		}
+		g.alone[id].saves++
+		sv.lanes = append(sv.lanes, g.alone[id])
+	}
+}
+
+// leaveLanes lets the aggregates of a save that was alone join batches again.
+func (g *group) leaveLanes(sv *save) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i := range sv.records {
-		id := sv.records[i].AggregateID
-		if g.alone[id]--; g.alone[id] == 0 {
+	for i, id := range sv.aggregates {
+		if sv.lanes[i].saves--; sv.lanes[i].saves == 0 {
 			delete(g.alone, id)
 		}
 	}
@@ -270,6 +297,20 @@ func (g *group) rejoin(sv *save) {
 // appendAlone stores a save in a transaction of its own, and finishes it. It
 // waits for other transactions for as long as the save's context lasts.
 func (s *Store) appendAlone(sv *save) {
+	defer s.group.leaveLanes(sv)
+	turns := make([]chan struct{}, 0, len(sv.lanes)+1)
+	for _, lane := range sv.lanes {
+		turns = append(turns, lane.turn)
+	}
+	for _, turn := range append(turns, s.group.slots) {
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		case <-sv.ctx.Done():
+			sv.finish(s.translate(sv.ctx, "save", sv.ctx.Err()))
+			return
+		}
+	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		err := s.try(sv.ctx, []*save{sv}, 0)
 		if err == nil {

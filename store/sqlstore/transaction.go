@@ -235,7 +235,8 @@ var (
 // refused with [ErrIsolationLevel]. From the first save to the transaction's end
 // readers are held back. Events that it has saved are found by LoadByAggregate
 // in it, and by other loads once it has been committed. Watchers are not woken:
-// call [Store.Notify] after committing.
+// call [Store.Notify] after committing. Observers of a repository on it are
+// called when the savepoint is released, before the caller commits.
 func (s *Store) WithTx(tx pgx.Tx) *TxStore { return &TxStore{store: s, pgxTx: tx} }
 
 // Err returns what was wrong with the store or the transaction, nil if nothing was.
