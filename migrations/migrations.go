@@ -207,7 +207,7 @@ func (s versionStore) TableExists(ctx context.Context, db database.DBTxConn) (ex
 // keeps the time without a zone, in that of the session.
 func (s versionStore) appliedAt(ctx context.Context, db *sql.DB, version int64) (time.Time, error) {
 	var at sql.NullTime
-	query := `SELECT max(tstamp::timestamptz) FROM ` + s.Tablename() + ` WHERE version_id = $1 AND is_applied` //nolint:gosec // a checked and quoted name
+	query := `SELECT max(tstamp::timestamptz) FROM ` + s.Tablename() + ` WHERE version_id = $1 AND is_applied`
 	err := db.QueryRowContext(ctx, query, version).Scan(&at)
 	return at.Time, err
 }

@@ -54,6 +54,9 @@ func (s *Store) outcome(ctx context.Context, from session, records []eventsource
 	if len(records) == 0 {
 		return &eventsource.OutcomeUnknownError{Err: cause}
 	}
+	if records[0].SequenceID == "" {
+		return cause // it broke before anything was sent
+	}
 	ctx, cancel := s.detached(ctx)
 	defer cancel()
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
