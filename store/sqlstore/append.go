@@ -119,7 +119,7 @@ func (s *Store) newCall(entries []*entry) (*call, error) {
 			place, ok := places[r.AggregateID]
 			if !ok {
 				c.aggregates = append(c.aggregates, r.AggregateID)
-				place = int32(len(c.aggregates)) //nolint:gosec // bounded by what fits into memory
+				place = int32(len(c.aggregates))
 				places[r.AggregateID] = place
 			}
 			steps[r.AggregateID]++
@@ -207,7 +207,7 @@ func (s *Store) see(sequenceID string) {
 	if err != nil {
 		return // it is the server's, and was checked there
 	}
-	for ms := int64(id.Time()); ; { //nolint:gosec // 48 bits
+	for ms := int64(id.Time()); ; {
 		seen := s.seen.Load()
 		if ms <= seen || s.seen.CompareAndSwap(seen, ms) {
 			return
