@@ -123,10 +123,21 @@ func (s *Store) translate(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("eventsource/sqlstore: %s: %w", doing, err)
 }
 
-// notMigrated says what is missing, and which command makes it.
+// notMigrated says what is missing, and what makes it. The files that the goose
+// command runs make a table of the default name.
 func (s *Store) notMigrated(cause error) error {
-	err := fmt.Errorf("%w: table %s: run migrations.Up(ctx, db), or goose -dir migrations -table %s_schema_version postgres \"$DATABASE_URL\" up",
-		ErrNotMigrated, s.sql.table, s.table)
+	how := "migrations.Up(ctx, db"
+	if s.schema != "" {
+		how += fmt.Sprintf(", migrations.WithSchema(%q)", s.schema)
+	}
+	if s.table != DefaultTable {
+		how += fmt.Sprintf(", migrations.WithTable(%q)", s.table)
+	}
+	how += ")"
+	if s.schema == "" && s.table == DefaultTable {
+		how += ` or goose -dir migrations -table events_schema_version postgres "$DATABASE_URL" up`
+	}
+	err := fmt.Errorf("%w: table %s: run %s", ErrNotMigrated, s.sql.table, how)
 	if cause != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}

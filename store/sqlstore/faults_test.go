@@ -311,14 +311,20 @@ func TestAClosedPoolIsAnErrorThatSaysSo(t *testing.T) {
 
 func TestADatabaseThatIsNotMigratedIsAnErrorThatSaysHow(t *testing.T) {
 	pool := testenv.Pool(t, testenv.Postgres(t), func(c *pgxpool.Config) { c.MaxConns = 1 })
-	store := sqlstore.New(pool, sqlstore.WithTable("Orders"))
-	for range 3 {
-		everyMethod(t, store, func(method string, err error) {
+	for _, test := range []struct {
+		store    *sqlstore.Store
+		mentions []string
+	}{
+		{sqlstore.New(pool), []string{`"events"`, "migrations.Up(ctx, db)", "goose -dir migrations -table events_schema_version"}},
+		{sqlstore.New(pool, sqlstore.WithTable("Orders")), []string{`"Orders"`, `migrations.Up(ctx, db, migrations.WithTable("Orders"))`}},
+		{sqlstore.New(pool, sqlstore.WithSchema("none")), []string{`"none"."events"`, `migrations.Up(ctx, db, migrations.WithSchema("none"))`}},
+	} {
+		everyMethod(t, test.store, func(method string, err error) {
 			if !errors.Is(err, sqlstore.ErrNotMigrated) {
 				t.Errorf("%s: error is %v", method, err)
 				return
 			}
-			for _, mention := range []string{`"Orders"`, "migrations.Up", "goose -dir migrations -table Orders_schema_version"} {
+			for _, mention := range test.mentions {
 				if !strings.Contains(err.Error(), mention) {
 					t.Errorf("%s: error %q does not mention %q", method, err, mention)
 				}

@@ -65,6 +65,7 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 			maxClockAhead:  DefaultMaxClockAhead,
 			outcomeTimeout: DefaultOutcomeTimeout,
 		},
+		watchers: watchers{starting: make(chan struct{}, 1)},
 	}
 	for _, opt := range opts {
 		if opt != nil {

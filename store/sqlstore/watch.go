@@ -76,6 +76,10 @@ func (n *notifier) next() bool {
 
 // watchers are the channels that one listener serves.
 type watchers struct {
+	// starting is full while the first watcher connects, so that others wait for its
+	// connection instead of making one each.
+	starting chan struct{}
+
 	mu       sync.Mutex
 	channels map[chan struct{}]struct{}
 	stop     context.CancelFunc // nil while no listener runs
@@ -94,19 +98,23 @@ func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 		return nil, s.err
 	}
 	w, watcher := &s.watchers, make(chan struct{}, 1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stop == nil {
+	select {
+	case w.starting <- struct{}{}:
+		defer func() { <-w.starting }()
+	case <-ctx.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !w.add(watcher) {
 		conn, err := s.listen(ctx)
 		if err != nil {
 			return nil, err
 		}
 		listening, stop := context.WithCancel(context.Background())
-		w.stop = stop
-		w.channels = make(map[chan struct{}]struct{})
+		w.start(watcher, stop)
 		go s.follow(listening, conn)
 	}
-	w.channels[watcher] = struct{}{}
 	context.AfterFunc(ctx, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -118,6 +126,25 @@ func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 		}
 	})
 	return watcher, nil
+}
+
+// add adds a watcher if a listener runs.
+func (w *watchers) add(watcher chan struct{}) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stop == nil {
+		return false
+	}
+	w.channels[watcher] = struct{}{}
+	return true
+}
+
+// start adds the first watcher of a listener.
+func (w *watchers) start(watcher chan struct{}, stop context.CancelFunc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stop = stop
+	w.channels = map[chan struct{}]struct{}{watcher: {}}
 }
 
 func (w *watchers) wakeAll() {
