@@ -84,6 +84,9 @@ CREATE FUNCTION "events_horizon"(
     OUT head text, OUT safe_end text, OUT held_at bigint, OUT held_by integer
 )
     LANGUAGE plpgsql VOLATILE
+    -- Also while the table is small, the head is read from the end of the index.
+    SET enable_seqscan TO off
+    SET jit TO off
 AS $eventsource$
 BEGIN
     IF pg_is_in_recovery() THEN
@@ -165,6 +168,12 @@ CREATE FUNCTION "events_append"(
     OUT outcome text, OUT stem text, OUT versions bigint[], OUT clock_ahead bigint
 )
     LANGUAGE plpgsql VOLATILE
+    -- One plan for all calls: to make one takes longer than to carry it out. It is
+    -- made for a large table, also while the table is small.
+    SET plan_cache_mode TO force_generic_plan
+    SET enable_seqscan TO off
+    SET enable_bitmapscan TO off
+    SET jit TO off
 AS $eventsource$
 DECLARE
     digits CONSTANT text := '0123456789ABCDEFGHJKMNPQRSTVWXYZ';

@@ -16,19 +16,17 @@ import (
 // entry is what is stored together or not at all, apart from others in the same
 // transaction.
 type entry struct {
+	// records have the versions that were asked for, until they are stored.
 	records []eventsource.Record
-	// wanted are the versions that were asked for, 0 for the next one.
-	wanted []int
-	size   int // bytes of data
+	size    int // bytes of data
 }
 
 // newEntry copies the records: they are changed, and an append may outlive the
 // call that started it.
 func newEntry(records []eventsource.Record) entry {
-	e := entry{records: make([]eventsource.Record, len(records)), wanted: make([]int, len(records))}
+	e := entry{records: make([]eventsource.Record, len(records))}
 	for i := range records {
 		e.records[i] = records[i].Clone()
-		e.wanted[i] = records[i].Version
 		e.size += len(records[i].Data)
 	}
 	return e
@@ -112,19 +110,19 @@ func (s *Store) newCall(entries []*entry) (*call, error) {
 	if c.stem, c.tails, err = sequence.NewBlock(uint64(c.bound), count); err != nil {
 		return nil, err
 	}
-	places, steps, asked := make(map[string]int32, 1), make(map[string]int32, 1), false
+	places, steps, asked := make(map[string]int32, count), make([]int32, 0, count), false
 	for _, e := range entries {
 		for i := range e.records {
 			r := &e.records[i]
 			place, ok := places[r.AggregateID]
 			if !ok {
-				c.aggregates = append(c.aggregates, r.AggregateID)
+				c.aggregates, steps = append(c.aggregates, r.AggregateID), append(steps, 0)
 				place = int32(len(c.aggregates))
 				places[r.AggregateID] = place
 			}
-			steps[r.AggregateID]++
-			asked = asked || e.wanted[i] != 0
-			if err := c.add(r, now, place, steps[r.AggregateID], e.wanted[i]); err != nil {
+			steps[place-1]++
+			asked = asked || r.Version != 0
+			if err := c.add(r, now, place, steps[place-1]); err != nil {
 				return nil, err
 			}
 		}
@@ -137,7 +135,7 @@ func (s *Store) newCall(entries []*entry) (*call, error) {
 
 // add adds a record. Its sequence ID is what it will be unless the server has to
 // choose a higher stem.
-func (c *call) add(r *eventsource.Record, now time.Time, place, step int32, wanted int) error {
+func (c *call) add(r *eventsource.Record, now time.Time, place, step int32) error {
 	metadata := "{}"
 	if len(r.Metadata) > 0 {
 		encoded, err := json.Marshal(r.Metadata)
@@ -156,7 +154,7 @@ func (c *call) add(r *eventsource.Record, now time.Time, place, step int32, want
 	r.SequenceID = c.stem + c.tails[len(c.types)]
 	c.aggregateOf = append(c.aggregateOf, place)
 	c.steps = append(c.steps, step)
-	c.wanted = append(c.wanted, int64(wanted))
+	c.wanted = append(c.wanted, int64(r.Version))
 	c.types = append(c.types, r.Type)
 	c.timestamps = append(c.timestamps, r.Timestamp)
 	c.userIDs = append(c.userIDs, r.UserID)
@@ -186,8 +184,8 @@ func (c *call) conflicts(entries []*entry, versions []int) conflicts {
 	}
 	found := conflicts{}
 	for _, e := range entries {
-		for i, want := range e.wanted {
-			id := e.records[i].AggregateID
+		for i := range e.records {
+			id, want := e.records[i].AggregateID, e.records[i].Version
 			if want != 0 && want != current[id]+1 {
 				found[e] = &eventsource.ConflictError{AggregateID: id, Expected: want, Actual: current[id]}
 				for _, r := range e.records[:i] {
@@ -228,7 +226,7 @@ func (s *Store) appendInCalls(ctx context.Context, db rowQuerier, e *entry) erro
 			size += len(e.records[next].Data)
 			next++
 		}
-		part := &entry{records: e.records[first:next], wanted: e.wanted[first:next], size: size}
+		part := &entry{records: e.records[first:next], size: size}
 		refused, err := s.appendEntries(ctx, db, 0, []*entry{part})
 		if err != nil {
 			return err

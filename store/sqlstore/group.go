@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -33,8 +34,9 @@ const (
 // the next one gathers; no timer is involved, so a save that is alone starts at
 // once.
 type group struct {
-	mu      sync.Mutex
-	queue   []*save
+	mu    sync.Mutex
+	queue []*save
+	// running is true while a batch is on its way.
 	running bool
 	// alone has the aggregates of saves that were taken out of a batch, because they
 	// had to wait. Later saves of these aggregates do not join a batch.
@@ -110,12 +112,27 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 	if sv.size > maxCallSize {
 		return s.appendLarge(ctx, records)
 	}
-	if !s.join(sv) {
+	switch s.join(sv) {
+	case alone:
 		s.appendAlone(sv)
-		return sv.result()
+	case first:
+		// Nobody shares its transaction, so it runs here and with its own context.
+		s.runBatch(sv.ctx, []*save{sv})
+		if s.group.more() {
+			go s.runBatches()
+		}
 	}
 	return s.await(sv)
 }
+
+// How a save joins the group.
+type joined int
+
+const (
+	queued joined = iota // it will be in a batch
+	first                // it is the only one, and its caller runs it
+	alone                // it has to wait for others of its aggregates
+)
 
 // appendLarge stores what is too large for one call in a transaction of its own.
 func (s *Store) appendLarge(ctx context.Context, records []eventsource.Record) ([]eventsource.Record, error) {
@@ -129,24 +146,24 @@ func (s *Store) appendLarge(ctx context.Context, records []eventsource.Record) (
 	return tx.Records(), nil
 }
 
-// join puts the save into the queue, unless one of its aggregates is one that
-// others already have to wait for, and then makes it alone.
-func (s *Store) join(sv *save) bool {
+// join puts the save into the queue, unless nothing is on its way, or others of
+// one of its aggregates have to wait.
+func (s *Store) join(sv *save) joined {
 	g := &s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range sv.records {
 		if g.alone[sv.records[i].AggregateID] != nil {
 			g.makeAlone(sv, s.pool)
-			return false
+			return alone
 		}
 	}
-	g.queue = append(g.queue, sv)
 	if !g.running {
 		g.running = true
-		go s.runBatches()
+		return first
 	}
-	return true
+	g.queue = append(g.queue, sv)
+	return queued
 }
 
 // await waits for the save's result, and after the end of its context no longer
@@ -189,17 +206,29 @@ func (s *Store) leave(sv *save) bool {
 func (s *Store) runBatches() {
 	for {
 		ctx, cancel := context.WithCancel(context.Background())
-		saves := s.group.next(cancel)
-		if len(saves) == 0 {
-			cancel()
+		if saves := s.group.next(cancel); len(saves) > 0 {
+			s.runBatch(ctx, saves)
+		}
+		cancel()
+		if !s.group.more() {
 			return
 		}
-		s.runBatch(ctx, saves)
-		cancel()
 	}
 }
 
-// next takes a batch from the queue. With none left, the group stops running.
+// more reports whether there may be another batch. Otherwise the caller stops
+// running them.
+func (g *group) more() bool {
+	// Those whose save has just been stored may have the next one ready: let them
+	// run first, so that it is in the next batch instead of the one after it.
+	runtime.Gosched()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running = len(g.queue) > 0
+	return g.running
+}
+
+// next takes a batch from the queue.
 func (g *group) next(cancel context.CancelFunc) []*save {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -221,11 +250,9 @@ func (g *group) next(cancel context.CancelFunc) []*save {
 		size += sv.size
 	}
 	clear(g.queue[:taken])
-	g.queue = g.queue[taken:]
-	if len(g.queue) == 0 {
+	if g.queue = g.queue[taken:]; len(g.queue) == 0 {
 		g.queue = nil
 	}
-	g.running = len(saves) > 0
 	return saves
 }
 
