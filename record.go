@@ -42,8 +42,8 @@ type Record struct {
 }
 
 // Validate returns [ErrInvalidEvent], with the field and its value, when the
-// record cannot be stored on any store. Stores call it for every record before
-// they write the first.
+// record cannot be stored on any store. Stores call it through
+// [CheckRecords].
 func (r *Record) Validate() error {
 	if r.AggregateID == "" {
 		return fmt.Errorf("%w: a record of type %q has an empty aggregate ID", ErrInvalidEvent, r.Type)
@@ -80,6 +80,30 @@ func (r *Record) Clone() Record {
 	c.Data = slices.Clone(r.Data)
 	c.Metadata = maps.Clone(r.Metadata)
 	return c
+}
+
+// CheckRecords validates all records, and returns a [TooLargeError] for one with
+// more than maxDataSize bytes of data. Stores call it before they write the first.
+func CheckRecords(records []Record, maxDataSize int) error {
+	for i := range records {
+		r := &records[i]
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		if len(r.Data) > maxDataSize {
+			return &TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: len(r.Data), Limit: maxDataSize}
+		}
+	}
+	return nil
+}
+
+// CloneRecords returns copies of the records that share no memory with them.
+func CloneRecords(records []Record) []Record {
+	clones := make([]Record, len(records))
+	for i := range records {
+		clones[i] = records[i].Clone()
+	}
+	return clones
 }
 
 // checkText refuses what not every store can hold as text. A limit of 0 means none.

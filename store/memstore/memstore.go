@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -102,7 +101,7 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 	if err := s.check(ctx, records); err != nil {
 		return nil, err
 	}
-	return s.append(cloneAll(records))
+	return s.append(eventsource.CloneRecords(records))
 }
 
 // NewTransaction returns a transaction that stores the records at Commit. A
@@ -117,7 +116,7 @@ func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Recor
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{ctx: ctx, store: s, records: cloneAll(records)}, nil
+	return &transaction{ctx: ctx, store: s, records: eventsource.CloneRecords(records)}, nil
 }
 
 // check is everything that can be said without looking at what is stored.
@@ -125,16 +124,7 @@ func (s *Store) check(ctx context.Context, records []eventsource.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for i := range records {
-		r := &records[i]
-		if err := r.Validate(); err != nil {
-			return err
-		}
-		if len(r.Data) > s.maxData {
-			return &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: len(r.Data), Limit: s.maxData}
-		}
-	}
-	return nil
+	return eventsource.CheckRecords(records, s.maxData)
 }
 
 // append assigns and stores, and returns copies. It takes ownership of records.
@@ -173,7 +163,7 @@ func (s *Store) append(records []eventsource.Record) ([]eventsource.Record, erro
 		default: // it has a wake-up waiting
 		}
 	}
-	return cloneAll(records), nil
+	return eventsource.CloneRecords(records), nil
 }
 
 // versions gives the version of each record, or the first conflict. The caller
@@ -212,7 +202,7 @@ func (t *transaction) Commit() error {
 	if err := t.ctx.Err(); err != nil {
 		return err
 	}
-	stored, err := t.store.append(cloneAll(t.records))
+	stored, err := t.store.append(eventsource.CloneRecords(t.records))
 	if err != nil {
 		return err
 	}
@@ -233,7 +223,7 @@ func (t *transaction) Rollback() error {
 func (t *transaction) Records() []eventsource.Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return cloneAll(t.records)
+	return eventsource.CloneRecords(t.records)
 }
 
 // LoadByAggregate gives all records of an aggregate in version order.
@@ -393,12 +383,4 @@ func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 		close(watcher)
 	})
 	return watcher, nil
-}
-
-func cloneAll(records []eventsource.Record) []eventsource.Record {
-	clones := slices.Clone(records)
-	for i := range clones {
-		clones[i] = records[i].Clone()
-	}
-	return clones
 }

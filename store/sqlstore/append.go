@@ -24,9 +24,8 @@ type entry struct {
 // newEntry copies the records: they are changed, and an append may outlive the
 // call that started it.
 func newEntry(records []eventsource.Record) entry {
-	e := entry{records: make([]eventsource.Record, len(records))}
+	e := entry{records: eventsource.CloneRecords(records)}
 	for i := range records {
-		e.records[i] = records[i].Clone()
 		e.size += len(records[i].Data)
 	}
 	return e

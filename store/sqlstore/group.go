@@ -119,7 +119,7 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 		// Nobody shares its transaction, so it runs here and with its own context.
 		s.runBatch(sv.ctx, []*save{sv})
 		if s.group.more() {
-			go s.runBatches()
+			go s.runBatches() //nolint:gosec // the batches are of others, and end with their contexts
 		}
 	}
 	return s.await(sv)

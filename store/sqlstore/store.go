@@ -52,9 +52,10 @@ var (
 // and options that cannot be make every method return
 // [eventsource.ErrMisconfigured].
 //
-// All saves of the store share connections of the pool, one or two at a time
-// however many savers there are; each open transaction and each load takes one
-// more, and all watchers together one that is taken out of the pool.
+// However many savers there are, their saves take one connection of the pool at a
+// time, wake-ups another now and then, and saves that have to wait for open
+// transactions up to half of the pool. Each open transaction and each load takes
+// one more, and all watchers together one that is taken out of the pool.
 func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	s := &Store{
 		pool: pool,
@@ -91,16 +92,7 @@ func (s *Store) validate(ctx context.Context, records []eventsource.Record) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for i := range records {
-		r := &records[i]
-		if err := r.Validate(); err != nil {
-			return err
-		}
-		if len(r.Data) > s.maxData {
-			return &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: len(r.Data), Limit: s.maxData}
-		}
-	}
-	return nil
+	return eventsource.CheckRecords(records, s.maxData)
 }
 
 // acquire takes a connection. One to a standby is refused.

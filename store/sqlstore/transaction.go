@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -204,15 +203,7 @@ func (t *transaction) Rollback() error {
 	return nil
 }
 
-func (t *transaction) Records() []eventsource.Record { return cloneAll(t.records) }
-
-func cloneAll(records []eventsource.Record) []eventsource.Record {
-	clones := slices.Clone(records)
-	for i := range clones {
-		clones[i] = records[i].Clone()
-	}
-	return clones
-}
+func (t *transaction) Records() []eventsource.Record { return eventsource.CloneRecords(t.records) }
 
 // TxStore is a store bound to a transaction of the caller; see [Store.WithTx].
 // Like the transaction, it is not safe for concurrent use.
@@ -306,4 +297,4 @@ func (t *savepoint) Rollback() error {
 	return nil
 }
 
-func (t *savepoint) Records() []eventsource.Record { return cloneAll(t.records) }
+func (t *savepoint) Records() []eventsource.Record { return eventsource.CloneRecords(t.records) }
