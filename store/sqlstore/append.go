@@ -16,16 +16,19 @@ import (
 // entry is what is stored together or not at all, apart from others in the same
 // transaction.
 type entry struct {
-	// records have the versions that were asked for, until they are stored.
 	records []eventsource.Record
-	size    int // bytes of data
+	// wanted are the versions that were asked for, 0 for the next one. The records
+	// get the versions of each try.
+	wanted []int
+	size   int // bytes of data
 }
 
 // newEntry copies the records: they are changed, and an append may outlive the
 // call that started it.
 func newEntry(records []eventsource.Record) entry {
-	e := entry{records: eventsource.CloneRecords(records)}
+	e := entry{records: eventsource.CloneRecords(records), wanted: make([]int, len(records))}
 	for i := range records {
+		e.wanted[i] = records[i].Version
 		e.size += len(records[i].Data)
 	}
 	return e
@@ -120,8 +123,8 @@ func (s *Store) newCall(entries []*entry) (*call, error) {
 				places[r.AggregateID] = place
 			}
 			steps[place-1]++
-			asked = asked || r.Version != 0
-			if err := c.add(r, now, place, steps[place-1]); err != nil {
+			asked = asked || e.wanted[i] != 0
+			if err := c.add(r, now, place, steps[place-1], e.wanted[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -134,7 +137,7 @@ func (s *Store) newCall(entries []*entry) (*call, error) {
 
 // add adds a record. Its sequence ID is what it will be unless the server has to
 // choose a higher stem.
-func (c *call) add(r *eventsource.Record, now time.Time, place, step int32) error {
+func (c *call) add(r *eventsource.Record, now time.Time, place, step int32, wanted int) error {
 	metadata := "{}"
 	if len(r.Metadata) > 0 {
 		encoded, err := json.Marshal(r.Metadata)
@@ -153,7 +156,7 @@ func (c *call) add(r *eventsource.Record, now time.Time, place, step int32) erro
 	r.SequenceID = c.stem + c.tails[len(c.types)]
 	c.aggregateOf = append(c.aggregateOf, place)
 	c.steps = append(c.steps, step)
-	c.wanted = append(c.wanted, int64(r.Version))
+	c.wanted = append(c.wanted, int64(wanted))
 	c.types = append(c.types, r.Type)
 	c.timestamps = append(c.timestamps, r.Timestamp)
 	c.userIDs = append(c.userIDs, r.UserID)
@@ -184,7 +187,7 @@ func (c *call) conflicts(entries []*entry, versions []int) conflicts {
 	found := conflicts{}
 	for _, e := range entries {
 		for i := range e.records {
-			id, want := e.records[i].AggregateID, e.records[i].Version
+			id, want := e.records[i].AggregateID, e.wanted[i]
 			if want != 0 && want != current[id]+1 {
 				found[e] = &eventsource.ConflictError{AggregateID: id, Expected: want, Actual: current[id]}
 				for _, r := range e.records[:i] {
@@ -225,7 +228,7 @@ func (s *Store) appendInCalls(ctx context.Context, db rowQuerier, e *entry) erro
 			size += len(e.records[next].Data)
 			next++
 		}
-		part := &entry{records: e.records[first:next], size: size}
+		part := &entry{records: e.records[first:next], wanted: e.wanted[first:next], size: size}
 		refused, err := s.appendEntries(ctx, db, 0, []*entry{part})
 		if err != nil {
 			return err

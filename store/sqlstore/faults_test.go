@@ -171,10 +171,55 @@ func TestAnOutcomeThatCannotBeLookedUpIsUnknown(t *testing.T) {
 	}
 }
 
-func TestSavesThatShareATransactionAllLearnItsOutcome(t *testing.T) {
+func TestAContextThatEndsDoesNotHideThatTheOutcomeIsUnknown(t *testing.T) {
 	url := migrated(t)
 	p := newProxy(t, url)
-	store, direct := sqlstoreAt(t, p.url), sqlstoreAt(t, url)
+	store := sqlstoreAt(t, p.url, sqlstore.WithOutcomeTimeout(100*time.Millisecond))
+	if _, err := store.LoadByAggregate(t.Context(), "warm up"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var committing atomic.Int64 // number of the connection
+	answered := make(chan struct{})
+	p.set(func(p *proxy) {
+		p.toServer = func(conn int, chunk []byte) bool {
+			if bytes.Contains(chunk, []byte(marker)) {
+				p.set(func(p *proxy) { p.refuse = true })
+				committing.Store(int64(conn))
+			}
+			return true
+		}
+		p.fromServer = func(conn int, _ []byte) bool {
+			if int64(conn) != committing.Load() {
+				return true
+			}
+			cancel()
+			<-answered // the answer waits for longer than the caller
+			return false
+		}
+	})
+	_, err := store.Append(ctx, marked("order"))
+	close(answered)
+	if !errors.Is(err, eventsource.ErrOutcomeUnknown) {
+		t.Errorf("error is %v, want an unknown outcome", err)
+	}
+	wantVersions(t, sqlstoreAt(t, url), "order", 1)
+}
+
+func TestSavesThatShareATransactionAllLearnItsOutcome(t *testing.T) {
+	for _, level := range []string{"read committed", "serializable"} {
+		t.Run(level, func(t *testing.T) { testSharedOutcomes(t, level) })
+	}
+}
+
+func testSharedOutcomes(t *testing.T, level string) {
+	url := migrated(t)
+	p := newProxy(t, url)
+	direct := sqlstoreAt(t, url)
+	store := sqlstore.New(testenv.Pool(t, p.url, func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
+	}))
 	if _, err := store.Append(t.Context(), plain("warm up")); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +250,15 @@ func TestSavesThatShareATransactionAllLearnItsOutcome(t *testing.T) {
 		saving.Go(func() {
 			for i := range each {
 				id := fmt.Sprintf("%d/%d", s, i)
-				_, err := store.Append(t.Context(), plain(id), plain(id))
+				first := plain(id)
+				conflicts := i%4 == 3
+				if conflicts {
+					first.Version = 7
+				}
+				_, err := store.Append(t.Context(), first, plain(id))
+				if conflicts && err == nil {
+					t.Errorf("%s: version 7 of a new aggregate was stored", id)
+				}
 				mu.Lock()
 				outcomes[id] = err
 				mu.Unlock()

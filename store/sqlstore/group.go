@@ -82,6 +82,8 @@ func (sv *save) result() ([]eventsource.Record, error) {
 	switch {
 	case sv.err == nil:
 		return sv.records, nil
+	case errors.Is(sv.err, eventsource.ErrOutcomeUnknown):
+		return nil, sv.err // whatever else it wraps
 	case sv.ctx.Err() != nil && errors.Is(sv.err, context.Canceled):
 		// The shared context was cancelled because this one had ended.
 		return nil, fmt.Errorf("eventsource/sqlstore: save: %w", sv.ctx.Err())
@@ -183,7 +185,7 @@ func (s *Store) await(sv *save) ([]eventsource.Record, error) {
 	case <-sv.done:
 		return sv.result()
 	case <-timer.C:
-		return nil, &eventsource.OutcomeUnknownError{Err: sv.ctx.Err()}
+		return nil, outcomeUnknown(sv.records, sv.ctx.Err())
 	}
 }
 
@@ -387,7 +389,9 @@ func (s *Store) try(ctx context.Context, saves []*save, patience time.Duration) 
 			_ = conn.Conn().Close(ctx)
 			conn.Release() // the look-up may need the pool's only connection
 			conn = nil
-			err = s.settle(ctx, from, pending, results, err)
+			if len(refused) == 0 { // else there was nothing to store
+				err = s.settle(ctx, from, pending, results, err)
+			}
 		}
 		if err != nil {
 			return s.translate(ctx, "save", err)

@@ -57,7 +57,7 @@ func (s *Store) outcome(ctx context.Context, from session, records []eventsource
 	if records[0].SequenceID == "" {
 		return cause // it broke before anything was sent
 	}
-	ctx, cancel := s.detached(ctx)
+	ctx, cancel := detached(ctx, s.outcomeTimeout)
 	defer cancel()
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		running, stored, err := s.lookUp(ctx, from, records, final)

@@ -175,7 +175,17 @@ func TestSavesThatCrossInTwoProcessesAreAllStored(t *testing.T) {
 				if s%2 == 0 {
 					records[0], records[1] = records[1], records[0]
 				}
-				if _, err := stores[s%2].Append(t.Context(), records...); err != nil {
+				if s < savers/2 {
+					if _, err := stores[s%2].Append(t.Context(), records...); err != nil {
+						t.Error(err)
+					}
+					continue
+				}
+				tx, err := stores[s%2].NewTransaction(t.Context(), records...)
+				if err == nil {
+					err = tx.Commit()
+				}
+				if err != nil {
 					t.Error(err)
 				}
 			}
@@ -215,6 +225,81 @@ func TestALargeSaveIsStoredWhole(t *testing.T) {
 		}
 		wantVersions(t, store, name, len(records))
 	}
+}
+
+func TestALargeSaveThatLosesARaceAsksForNoVersionTheNextTime(t *testing.T) {
+	url := migrated(t)
+	admin := testenv.Pool(t, url)
+	blocked := func(count int) { // waits until so many sessions wait for a transaction
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			var waiting int
+			err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks
+				WHERE NOT granted AND locktype = 'transactionid'
+				AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'events'::regclass)`).Scan(&waiting)
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("%d sessions wait: %v", waiting, err)
+			}
+			if waiting == count {
+				return
+			}
+		}
+	}
+	held, err := sqlstoreAt(t, url).NewTransaction(t.Context(), plain("second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := []eventsource.Record{plain("first"), plain("second")}
+	for i := range large {
+		large[i].Data = make([]byte, 9<<20) // two calls
+	}
+	var wg sync.WaitGroup
+	for i, records := range [][]eventsource.Record{large, {plain("first")}} {
+		store := sqlstoreAt(t, url)
+		wg.Go(func() {
+			if _, err := store.Append(t.Context(), records...); err != nil {
+				t.Error(err)
+			}
+		})
+		blocked(i + 1)
+	}
+	if err := held.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	wantVersions(t, sqlstoreAt(t, url), "first", 2)
+	wantVersions(t, sqlstoreAt(t, url), "second", 2)
+}
+
+func TestARollbackToASavepointIsNotBoundByTheOutcomeTimeout(t *testing.T) {
+	pool := testenv.Pool(t, migrated(t))
+	store := sqlstore.New(pool, sqlstore.WithOutcomeTimeout(0))
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := store.WithTx(tx).NewTransaction(t.Context(), plain("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := part.Rollback(); err != nil {
+		t.Error(err)
+	}
+	// A part whose transaction has failed is undone by Commit, and says so.
+	part, err = store.WithTx(tx).NewTransaction(t.Context(), plain("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT 1/0"); err == nil {
+		t.Fatal("no error")
+	}
+	if err := part.Commit(); !errors.Is(err, pgx.ErrTxCommitRollback) {
+		t.Errorf("Commit after a failed statement: %v", err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantVersions(t, store, "a", 0)
 }
 
 func TestAClockThatIsAheadIsRefused(t *testing.T) {

@@ -150,26 +150,23 @@ func stream(ctx context.Context, s *Store, p pager, query eventsource.Query) ite
 				yield(eventsource.Record{}, err)
 				return
 			}
+			isLast := len(got.records) < size || left > 0 && len(got.records) == left
+			if sel.upTo == "" && !query.Descending && !isLast {
+				if sel.upTo, err = streamEnd(ctx, p, &sel, got); err != nil {
+					yield(eventsource.Record{}, err)
+					return
+				}
+			}
 			for _, record := range got.records {
 				if !yield(record, nil) {
 					return
 				}
 			}
-			if len(got.records) < size {
+			if isLast {
 				return
 			}
-			if left > 0 {
-				if left -= len(got.records); left == 0 {
-					return
-				}
-			}
+			left = max(0, left-len(got.records)) // 0 stays no limit
 			last := got.records[len(got.records)-1]
-			if sel.upTo == "" && !query.Descending {
-				if sel.upTo, err = s.streamEnd(ctx, p, &sel, got); err != nil {
-					yield(eventsource.Record{}, err)
-					return
-				}
-			}
 			sel.continueAfter(last)
 			size = nextPageSize(size, got.size)
 		}
@@ -177,7 +174,7 @@ func stream(ctx context.Context, s *Store, p pager, query eventsource.Query) ite
 }
 
 // streamEnd is where a stream ends: the horizon, or the aggregate's last event.
-func (s *Store) streamEnd(ctx context.Context, p pager, sel *selection, first *page) (string, error) {
+func streamEnd(ctx context.Context, p pager, sel *selection, first *page) (string, error) {
 	if !sel.oneAggregate {
 		return first.safeEnd, nil
 	}

@@ -118,12 +118,15 @@ func (s *Store) rollback(ctx context.Context, conn *pgx.Conn) {
 	if conn.IsClosed() || conn.PgConn().TxStatus() == 'I' {
 		return
 	}
-	ctx, cancel := s.detached(ctx)
+	ctx, cancel := detached(ctx, rollbackTimeout)
 	defer cancel()
 	_, _ = conn.Exec(ctx, "ROLLBACK")
 }
 
+// rollbackTimeout bounds what ends a transaction or a connection.
+const rollbackTimeout = 5 * time.Second
+
 // detached returns a context for what has to be done after ctx has ended.
-func (s *Store) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), s.outcomeTimeout)
+func detached(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), timeout)
 }

@@ -64,7 +64,8 @@ func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Recor
 		conn.Release()
 		return nil, s.translate(ctx, "begin a transaction", err)
 	}
-	tx, err := s.insert(ctx, conn.Conn(), &e, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	tx, err := s.insert(ctx, conn.Conn(), &e, pgx.TxOptions{IsoLevel: pgx.ReadCommitted},
+		func(err error) bool { return lostRace(err) || sqlState(err) == codeDeadlockDetected })
 	if err != nil {
 		conn.Release()
 		return nil, err
@@ -74,14 +75,14 @@ func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Recor
 	return t, nil
 }
 
-// beginner is a connection.
+// beginner is a connection, or a transaction that begins savepoints.
 type beginner interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
-// insert begins a transaction and inserts the entry in it, and tries again as
-// long as it loses races. After an error the transaction has ended.
-func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.TxOptions) (pgx.Tx, error) {
+// insert begins a transaction and inserts the entry in it, and tries again for as
+// long as again says so. After an error the transaction has ended.
+func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.TxOptions, again func(error) bool) (pgx.Tx, error) {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		tx, err := db.BeginTx(ctx, options)
 		if err != nil {
@@ -91,9 +92,8 @@ func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.T
 		if err == nil {
 			return tx, nil
 		}
-		s.rollbackTx(ctx, tx)
-		if !lostRace(err) {
-			return nil, s.translate(ctx, "save", err)
+		if rollbackErr := rollbackTx(ctx, tx); rollbackErr != nil || !again(err) {
+			return nil, s.translate(ctx, "save", errors.Join(err, rollbackErr))
 		}
 		select {
 		case <-ctx.Done():
@@ -103,11 +103,12 @@ func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.T
 	}
 }
 
-// rollbackTx rolls back whatever became of the context.
-func (s *Store) rollbackTx(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := s.detached(ctx)
+// rollbackTx rolls back whatever became of the context. A connection on which
+// that fails is closed by pgx, unless it is a savepoint that fails.
+func rollbackTx(ctx context.Context, tx pgx.Tx) error {
+	ctx, cancel := detached(ctx, rollbackTimeout)
 	defer cancel()
-	_ = tx.Rollback(ctx) // a connection on which that fails is closed by pgx
+	return tx.Rollback(ctx)
 }
 
 // transaction is a database transaction that holds records.
@@ -120,7 +121,6 @@ type transaction struct {
 
 	mu      sync.Mutex
 	conn    *pgxpool.Conn // nil once it was given back
-	expired bool          // rolled back because ctx ended
 	done    bool
 	records []eventsource.Record
 }
@@ -137,11 +137,10 @@ func (t *transaction) expire() {
 	if t.conn == nil {
 		return
 	}
-	t.expired = true
 	conn := t.conn.Hijack().PgConn()
 	t.conn = nil
 	_ = conn.Conn().Close()
-	ctx, cancel := t.store.detached(t.ctx)
+	ctx, cancel := detached(t.ctx, rollbackTimeout)
 	defer cancel()
 	_ = conn.CancelRequest(ctx)
 }
@@ -170,7 +169,7 @@ func (t *transaction) Commit() error {
 		return fmt.Errorf("eventsource/sqlstore: commit: transaction was rolled back: %w", t.ctx.Err())
 	}
 	if err := t.ctx.Err(); err != nil {
-		s.rollbackTx(t.ctx, t.pgxTx)
+		_ = rollbackTx(t.ctx, t.pgxTx) // a connection on which that fails is closed
 		conn.Release()
 		return fmt.Errorf("eventsource/sqlstore: commit: %w", err)
 	}
@@ -197,7 +196,7 @@ func (t *transaction) Rollback() error {
 		return err
 	}
 	if conn != nil {
-		t.store.rollbackTx(t.ctx, t.pgxTx)
+		_ = rollbackTx(t.ctx, t.pgxTx) // a connection on which that fails is closed
 		conn.Release()
 	}
 	return nil
@@ -247,7 +246,7 @@ func (s *TxStore) NewTransaction(ctx context.Context, records ...eventsource.Rec
 		return nil, err
 	}
 	e := newEntry(records)
-	tx, err := s.store.insert(ctx, savepoints{s.pgxTx}, &e, pgx.TxOptions{})
+	tx, err := s.store.insert(ctx, savepoints{s.pgxTx}, &e, pgx.TxOptions{}, lostRace)
 	if err != nil {
 		return nil, err
 	}
@@ -278,14 +277,15 @@ func (t *savepoint) Commit() error {
 	}
 	t.done = true
 	err := t.ctx.Err()
+	if err == nil && t.pgxTx.Conn().PgConn().TxStatus() == 'E' {
+		err = pgx.ErrTxCommitRollback // a statement of the caller has failed
+	}
 	if err == nil {
-		err = t.pgxTx.Commit(t.ctx)
+		if err = t.pgxTx.Commit(t.ctx); err == nil {
+			return nil
+		}
 	}
-	if err != nil {
-		t.store.rollbackTx(t.ctx, t.pgxTx)
-		return t.store.translate(t.ctx, "release savepoint", err)
-	}
-	return nil
+	return t.store.translate(t.ctx, "release savepoint", errors.Join(err, rollbackTx(t.ctx, t.pgxTx)))
 }
 
 func (t *savepoint) Rollback() error {
@@ -293,7 +293,9 @@ func (t *savepoint) Rollback() error {
 		return eventsource.ErrTransactionDone
 	}
 	t.done = true
-	t.store.rollbackTx(t.ctx, t.pgxTx)
+	if err := rollbackTx(t.ctx, t.pgxTx); err != nil {
+		return t.store.translate(t.ctx, "roll back to savepoint", err)
+	}
 	return nil
 }
 

@@ -199,7 +199,7 @@ func (s *Store) follow(ctx context.Context, conn *pgx.Conn) {
 			continue
 		}
 		if err := waitForWakeUp(ctx, conn); err != nil {
-			closing, cancel := s.detached(ctx)
+			closing, cancel := detached(ctx, rollbackTimeout)
 			_ = conn.Close(closing)
 			cancel()
 			conn = nil
@@ -209,7 +209,7 @@ func (s *Store) follow(ctx context.Context, conn *pgx.Conn) {
 		s.watchers.wakeAll()
 	}
 	if conn != nil {
-		closing, cancel := s.detached(ctx)
+		closing, cancel := detached(ctx, rollbackTimeout)
 		defer cancel()
 		_ = conn.Close(closing)
 	}
