@@ -81,16 +81,23 @@ func cutAtCommit(p *proxy, answered bool) {
 	})
 }
 
+// behindProxy returns a store behind a proxy that has saved something, and one on
+// the same events that is not.
+func behindProxy(t *testing.T, opts ...sqlstore.Option) (p *proxy, store, direct *sqlstore.Store) {
+	t.Helper()
+	url := migrated(t)
+	p = newProxy(t, url)
+	store = sqlstoreAt(t, p.url, opts...)
+	if _, err := store.Append(t.Context(), plain("warm up")); err != nil {
+		t.Fatal(err)
+	}
+	return p, store, sqlstoreAt(t, url)
+}
+
 func TestASaveWhoseAnswerIsLostIsStoredOnce(t *testing.T) {
 	for _, name := range []string{"Append", "Commit"} {
 		t.Run(name, func(t *testing.T) {
-			url := migrated(t)
-			direct := sqlstoreAt(t, url)
-			p := newProxy(t, url)
-			store := sqlstoreAt(t, p.url)
-			if _, err := store.Append(t.Context(), plain("warm up")); err != nil {
-				t.Fatal(err)
-			}
+			p, store, direct := behindProxy(t)
 			for i := range 5 {
 				id := fmt.Sprint("order ", i)
 				cutAtCommit(p, true)
@@ -113,13 +120,7 @@ func TestASaveWhoseAnswerIsLostIsStoredOnce(t *testing.T) {
 func TestASaveThatNeverArrivedIsNotStoredAndSaysWhy(t *testing.T) {
 	for _, name := range []string{"Append", "Commit"} {
 		t.Run(name, func(t *testing.T) {
-			url := migrated(t)
-			direct := sqlstoreAt(t, url)
-			p := newProxy(t, url)
-			store := sqlstoreAt(t, p.url)
-			if _, err := store.Append(t.Context(), plain("warm up")); err != nil {
-				t.Fatal(err)
-			}
+			p, store, direct := behindProxy(t)
 			for i := range 5 {
 				id := fmt.Sprint("order ", i)
 				cutAtCommit(p, false)
@@ -139,12 +140,7 @@ func TestASaveThatNeverArrivedIsNotStoredAndSaysWhy(t *testing.T) {
 func TestAnOutcomeThatCannotBeLookedUpIsUnknown(t *testing.T) {
 	for _, name := range []string{"Append", "Commit"} {
 		t.Run(name, func(t *testing.T) {
-			url := migrated(t)
-			p := newProxy(t, url)
-			store := sqlstoreAt(t, p.url, sqlstore.WithOutcomeTimeout(200*time.Millisecond))
-			if _, err := store.Append(t.Context(), plain("warm up")); err != nil {
-				t.Fatal(err)
-			}
+			p, store, _ := behindProxy(t, sqlstore.WithOutcomeTimeout(200*time.Millisecond))
 			cutAtCommit(p, true)
 			p.set(func(p *proxy) {
 				check := p.fromServer
