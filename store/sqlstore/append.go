@@ -34,7 +34,7 @@ func newEntry(records []eventsource.Record) entry {
 	return e
 }
 
-// row is a connection or a transaction.
+// rowQuerier is a connection or a transaction.
 type rowQuerier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
