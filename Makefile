@@ -8,22 +8,28 @@ GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lin
 
 TESTFLAGS ?=
 
+# Runs a command with a PostgreSQL.
+WITH_POSTGRES = GO='$(GO)' ./internal/testenv/with-postgres.sh
+
 .PHONY: help
 help: ## print the targets
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: test
 test: ## vet, lint and all tests, with a PostgreSQL in a container
-	@set -e; \
-	if [ -z "$$EVENTSOURCE_TEST_POSTGRES" ]; then \
-		EVENTSOURCE_POSTGRES_IMAGE=$$(./internal/testenv/docker.sh); \
-		export EVENTSOURCE_POSTGRES_IMAGE; \
-		echo "image: $$EVENTSOURCE_POSTGRES_IMAGE"; \
-	fi; \
-	set -x; \
-	$(GO) vet ./...; \
-	$(GOLANGCI_LINT) run ./...; \
-	$(GO) run ./internal/testenv/run -- $(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) run ./...
+	$(WITH_POSTGRES) $(MAKE) --no-print-directory run-tests
+
+# The benchmarks run once each, to see that they work.
+.PHONY: run-tests
+run-tests:
+	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./store/memstore ./store/sqlstore
+
+.PHONY: bench-compare
+bench-compare: ## compare the benchmarks of BASE, a git ref, with those here (see CONTRIBUTING.md)
+	@GO='$(GO)' ./internal/benchcompare/compare.sh
 
 .PHONY: lint
 lint: ## run the linters

@@ -9,6 +9,9 @@
 //			}
 //		}})
 //	}
+//
+// [Benchmark] measures a store, so that it can be compared with others and with
+// what it was before.
 package storetest
 
 import (
@@ -40,3 +43,21 @@ const (
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) { testsuite.Run(t, h) }
+
+// Benchmark measures a store: saves, transactions, loads of an aggregate, and
+// reading all events in order. Each sub-benchmark reports events per second and
+// allocations, and fails when a save or a load is not of as many events as it
+// should be. Streams are left out where the store is no [eventsource.Querier].
+//
+// Each call of open makes an empty storage, outside the measured time, for one
+// benchmark or several:
+//
+//	func BenchmarkStore(b *testing.B) {
+//		storetest.Benchmark(b, func(b *testing.B) storetest.Storage {
+//			database := newEmptyDatabase(b)
+//			return func(clock func() time.Time) eventsource.Store {
+//				return mystore.New(database, mystore.WithClock(clock))
+//			}
+//		})
+//	}
+func Benchmark(b *testing.B, open func(b *testing.B) Storage) { testsuite.Benchmark(b, open) }

@@ -10,15 +10,19 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, storetest.Harness{Open: openShared})
+	storetest.Run(t, storetest.Harness{Open: func(*testing.T) storetest.Storage { return openShared() }})
+}
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Benchmark(b, func(*testing.B) storetest.Storage { return openShared() })
 }
 
 // A store that has nothing but the methods of Store passes too, and shows that
 // the repository does without the rest.
 func TestStoreWithoutOptionalInterfaces(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
-		Open: func(t *testing.T) storetest.Storage {
-			open := openShared(t)
+		Open: func(*testing.T) storetest.Storage {
+			open := openShared()
 			return func(clock func() time.Time) eventsource.Store {
 				return struct{ eventsource.Store }{open(clock)}
 			}
@@ -39,7 +43,7 @@ func TestStoreThatTakesNoLargeData(t *testing.T) {
 	})
 }
 
-func openShared(*testing.T) storetest.Storage {
+func openShared() storetest.Storage {
 	shared := memstore.New()
 	return func(clock func() time.Time) eventsource.Store {
 		return memstore.New(memstore.WithEventsOf(shared), memstore.WithClock(clock))

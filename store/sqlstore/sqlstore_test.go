@@ -18,16 +18,18 @@ import (
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, storetest.Harness{Open: open()})
+	storetest.Run(t, storetest.Harness{Open: func(t *testing.T) storetest.Storage { return open(t) }})
+}
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Benchmark(b, func(b *testing.B) storetest.Storage { return open(b) })
 }
 
 // open makes a migrated database whose stores have pools of their own.
-func open(opts ...sqlstore.Option) func(t *testing.T) storetest.Storage {
-	return func(t *testing.T) storetest.Storage {
-		url := migrated(t)
-		return func(clock func() time.Time) eventsource.Store {
-			return sqlstore.New(testenv.Pool(t, url), append(opts, sqlstore.WithClock(clock))...)
-		}
+func open(t testing.TB) storetest.Storage {
+	url := migrated(t)
+	return func(clock func() time.Time) eventsource.Store {
+		return sqlstore.New(testenv.Pool(t, url), sqlstore.WithClock(clock))
 	}
 }
 

@@ -1,0 +1,149 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/eventsource-go/eventsource/bench/system"
+)
+
+// Figure is something that this module promises, and what a run measured.
+type Figure struct {
+	What string
+	// AtLeast is in words.
+	AtLeast string
+	// Measured is in words, "" if the run did not measure it.
+	Measured string
+	Reached  bool
+}
+
+const (
+	records = "ours"
+	events  = "ours, JSON"
+)
+
+// Figures compares the run with what is promised, at the lowest level, and for
+// growth between the lowest level and the highest.
+func (r *Report) Figures() []Figure {
+	levels := r.levels()
+	if len(levels) == 0 {
+		return nil
+	}
+	low, high := levels[0], levels[len(levels)-1]
+	all := []Figure{
+		r.speed(low, "save/1/new/1", records, 0.75, 1),
+		r.speed(low, "save/1/new/16", records, 1.2, 2),
+		r.speed(low, "save/1/new/64", records, 5, 8),
+		r.speed(low, "save/10/new/16", records, 2, 4),
+		r.speed(low, "load/100", records, 0.9, 1),
+		r.speed(low, "catch-up/pages", records, 0.9, 0),
+		r.speed(low, "catch-up/pages", events, 0.6, 0),
+		r.memory(64),
+		r.latency(low, 10),
+		r.held(low, 0.5),
+		r.missed(),
+	}
+	if high > low {
+		for _, name := range []string{"save/1/new/1", "save/1/new/16", "save/1/new/64", "catch-up/pages"} {
+			all = append(all, r.growth(low, high, name, 0.8))
+		}
+	}
+	return all
+}
+
+// speed compares with raw and, if bestPeer is not 0, with the fastest event store of the peers.
+func (r *Report) speed(level int, name, who string, raw, bestPeer float64) Figure {
+	f := Figure{What: fmt.Sprintf("%s, %s", name, who), AtLeast: fmt.Sprintf("%g of raw", raw)}
+	if bestPeer > 0 {
+		f.AtLeast += fmt.Sprintf(", %g times the best peer", bestPeer)
+	}
+	row := r.row(level, name, who)
+	if row == nil || row.ToRaw == 0 {
+		return f
+	}
+	f.Measured = fmt.Sprintf("%.2f of raw (%.2f of raw in 1 statement)", row.ToRaw, row.ToStatement)
+	if row.ToStatement == 0 || !strings.HasPrefix(name, "save/") {
+		f.Measured = fmt.Sprintf("%.2f of raw", row.ToRaw)
+	}
+	f.Reached = row.ToRaw >= raw
+	if bestPeer > 0 {
+		best := r.bestPeer(level, name)
+		if best == nil {
+			f.Measured = ""
+			return f
+		}
+		f.Measured += fmt.Sprintf(", %.1f times %s", row.Rate/best.Rate, best.System)
+		f.Reached = f.Reached && row.Rate >= bestPeer*best.Rate
+	}
+	return f
+}
+
+func (r *Report) bestPeer(level int, name string) *Row {
+	var best *Row
+	for _, s := range r.Systems {
+		if s.Kind != system.EventStore {
+			continue
+		}
+		if row := r.row(level, name, s.Name); row != nil && (best == nil || row.Rate > best.Rate) {
+			best = row
+		}
+	}
+	return best
+}
+
+func (r *Report) memory(mib float64) Figure {
+	f := Figure{What: "catch-up/memory, " + events, AtLeast: fmt.Sprintf("less than %g MiB", mib)}
+	for _, level := range r.levels() {
+		if row := r.row(level, "catch-up/memory", events); row != nil {
+			f.Measured, f.Reached = fmt.Sprintf("%.0f MiB", row.MemoryMiB), row.MemoryMiB > 0 && row.MemoryMiB < mib
+		}
+	}
+	return f
+}
+
+func (r *Report) latency(level int, milliseconds float64) Figure {
+	f := Figure{What: "latency/1000, " + records, AtLeast: fmt.Sprintf("p99 below %g ms", milliseconds)}
+	if row := r.row(level, "latency/1000", records); row != nil {
+		f.Measured, f.Reached = fmt.Sprintf("p99 %.1f ms", row.P99), row.P99 < milliseconds && row.Missed == 0
+	}
+	return f
+}
+
+func (r *Report) held(level int, least float64) Figure {
+	f := Figure{What: "save/1/held/16, " + records, AtLeast: fmt.Sprintf("%g of the rate without", least)}
+	if row := r.row(level, "save/1/held/16", records); row != nil {
+		f.Measured, f.Reached = fmt.Sprintf("%.2f of the rate without", row.Ratio), row.Ratio >= least
+	}
+	return f
+}
+
+func (r *Report) missed() Figure {
+	f := Figure{What: "missed events, " + records + " and " + events, AtLeast: "0 missed, 0 twice"}
+	missed, twice, saved := 0, 0, 0
+	for _, row := range r.Rows {
+		if r.kind(row.System) == system.Ours {
+			missed += row.Missed
+			twice += row.Twice
+			saved += row.Saved
+		}
+	}
+	if saved > 0 {
+		f.Measured = fmt.Sprintf("%d missed, %d twice, of %d", missed, twice, saved)
+		f.Reached = missed == 0 && twice == 0
+	}
+	return f
+}
+
+func (r *Report) growth(low, high int, name string, least float64) Figure {
+	f := Figure{
+		What:    fmt.Sprintf("%s, %s, at %s events", name, records, thousands(float64(high))),
+		AtLeast: fmt.Sprintf("%g of the rate at %s", least, thousands(float64(low))),
+	}
+	before, after := r.row(low, name, records), r.row(high, name, records)
+	if before == nil || after == nil {
+		return f
+	}
+	ratio := after.Rate / before.Rate
+	f.Measured, f.Reached = fmt.Sprintf("%.2f", ratio), ratio >= least
+	return f
+}
