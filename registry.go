@@ -44,8 +44,7 @@ func NewRegistry(events ...Event) (*Registry, error) {
 		if t.bases, err = embeddedBases(t.structType, nil, 0); err != nil {
 			return nil, fmt.Errorf("%w: event type %T: %w", ErrMisconfigured, event, err)
 		}
-		_, zero := t.new()
-		name := EventType(zero())
+		name := EventType(t.event(reflect.New(t.structType)))
 		if name == "" {
 			return nil, fmt.Errorf("%w: event type %T has no name", ErrMisconfigured, event)
 		}
@@ -83,11 +82,11 @@ func (r *Registry) Decode(eventType string, decode func(target any) error) (Even
 	if !ok {
 		return nil, fmt.Errorf("%w %q", ErrUnknownType, eventType)
 	}
-	target, event := t.new()
-	if err := decode(target); err != nil {
+	target := reflect.New(t.structType)
+	if err := decode(target.Interface()); err != nil {
 		return nil, err
 	}
-	return event(), nil
+	return t.event(target), nil
 }
 
 // goType is the type as it was registered.
@@ -98,21 +97,17 @@ func (t registeredType) goType() reflect.Type {
 	return t.structType
 }
 
-// new returns a pointer to a new struct, and a function that gives the event
-// that it stands for once it is filled.
-func (t registeredType) new() (target any, event func() Event) {
-	ptr := reflect.New(t.structType)
-	return ptr.Interface(), func() Event {
-		for _, path := range t.bases {
-			if field := ptr.Elem().FieldByIndex(path); field.IsNil() {
-				field.Set(reflect.New(field.Type().Elem()))
-			}
+// event makes the event of a pointer to a struct that has been filled.
+func (t registeredType) event(target reflect.Value) Event {
+	for _, path := range t.bases {
+		if field := target.Elem().FieldByIndex(path); field.IsNil() {
+			field.Set(reflect.New(field.Type().Elem()))
 		}
-		if t.pointer {
-			return ptr.Interface().(Event)
-		}
-		return ptr.Elem().Interface().(Event)
 	}
+	if t.pointer {
+		return target.Interface().(Event)
+	}
+	return target.Elem().Interface().(Event)
 }
 
 // embeddedBases finds the embedded pointers that lead to a BaseEvent.

@@ -390,10 +390,18 @@ func (r *repository) events(records []Record, err error) ([]Event, error) {
 		return nil, err
 	}
 	events := make([]Event, len(records))
-	for i := range records {
-		if events[i], err = r.event(&records[i]); err != nil {
-			return nil, err
+	decode := func(from, to int) error {
+		for i := from; i < to; i++ {
+			event, err := r.event(&records[i])
+			if err != nil {
+				return err
+			}
+			events[i] = event
 		}
+		return nil
+	}
+	if err := inParts(len(records), decode); err != nil {
+		return nil, err
 	}
 	return events, nil
 }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +38,9 @@ func main() {
 	}
 }
 
+// heapSize is how many bytes this process holds besides what it measures.
+const heapSize = 64 << 20
+
 // errUsage has been explained already.
 var errUsage = errors.New("wrong usage")
 
@@ -44,6 +49,7 @@ type options struct {
 	rounds                     int
 	time, warmUp               time.Duration
 	markdown, json             string
+	profile                    string
 	check, list                bool
 }
 
@@ -79,6 +85,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 
+	if o.profile != "" {
+		file, err := os.Create(filepath.Clean(o.profile))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	// With a heap of a few MB the garbage collector runs all the time, which is not
+	// what happens in a service.
+	heap := make([]byte, heapSize)
+	defer runtime.KeepAlive(heap)
+
 	began := time.Now()
 	config.Progress = newProgress(stderr, began).show
 	cells, databases, runErr := workload.Run(ctx, config)
@@ -110,6 +132,7 @@ func parse(args []string, stdout, stderr io.Writer) (*options, workload.Config, 
 	flags.DurationVar(&o.warmUp, "warm-up", 150*time.Millisecond, "how long a system runs before its turn is counted")
 	flags.StringVar(&o.markdown, "markdown", "", "a `file` for the tables, besides the standard output")
 	flags.StringVar(&o.json, "json", "bench.json", "a `file` for all figures of all rounds; empty for none")
+	flags.StringVar(&o.profile, "cpuprofile", "", "a `file` for a profile of this process, for go tool pprof")
 	flags.BoolVar(&o.check, "check", false, "exit with status 1 if a figure that is promised is not reached")
 	flags.BoolVar(&o.list, "list", false, "list the systems and the workloads, and end")
 

@@ -227,27 +227,36 @@ type (
 	// FileAdded is a payload as an event.
 	FileAdded struct {
 		eventsource.BaseEvent
-		payload.FileAdded
+		Path string `json:"path"`
+		Mode string `json:"mode"`
+		Blob string `json:"blob"`
 	}
 	// FileModified is a payload as an event.
 	FileModified struct {
 		eventsource.BaseEvent
-		payload.FileModified
+		Path string `json:"path"`
+		Mode string `json:"mode"`
+		Blob string `json:"blob"`
 	}
 	// FileDeleted is a payload as an event.
 	FileDeleted struct {
 		eventsource.BaseEvent
-		payload.FileDeleted
+		Path string `json:"path"`
+		Mode string `json:"mode"`
+		Blob string `json:"blob"`
 	}
 	// CommitImported is a payload as an event.
 	CommitImported struct {
 		eventsource.BaseEvent
-		payload.CommitImported
+		Hash   string `json:"hash"`
+		Author string `json:"author"`
+		Time   int64  `json:"time"`
 	}
 	// Document is a payload as an event.
 	Document struct {
 		eventsource.BaseEvent
-		payload.Document
+		Title string `json:"title"`
+		Body  string `json:"body"`
 	}
 )
 
@@ -255,15 +264,15 @@ func newEvent(aggregate string, event payload.Event) (eventsource.Event, error) 
 	base := eventsource.BaseEvent{AggregateID: aggregate, UserID: userID}
 	switch value := event.Value.(type) {
 	case *payload.FileAdded:
-		return &FileAdded{base, *value}, nil
+		return &FileAdded{base, value.Path, value.Mode, value.Blob}, nil
 	case *payload.FileModified:
-		return &FileModified{base, *value}, nil
+		return &FileModified{base, value.Path, value.Mode, value.Blob}, nil
 	case *payload.FileDeleted:
-		return &FileDeleted{base, *value}, nil
+		return &FileDeleted{base, value.Path, value.Mode, value.Blob}, nil
 	case *payload.CommitImported:
-		return &CommitImported{base, *value}, nil
+		return &CommitImported{base, value.Hash, value.Author, value.Time}, nil
 	case *payload.Document:
-		return &Document{base, *value}, nil
+		return &Document{base, value.Title, value.Body}, nil
 	default:
 		return nil, fmt.Errorf("%T is no payload", value)
 	}

@@ -28,6 +28,17 @@ const (
 	// batchTries is how often a batch that loses races to other processes is tried
 	// again before its saves go on alone.
 	batchTries = 3
+
+	// maxBatches is how many batches may be on their way, so that the server works on
+	// one while this process makes the next. More have been no faster.
+	maxBatches = 2
+	// secondBatch is how many records have to wait before a second batch starts, and
+	// at least as many as are on their way: two halves are only better than a whole
+	// while both are large.
+	secondBatch = 8
+	// connsForTwo is the size of a pool from which on two batches leave enough of it
+	// to others.
+	connsForTwo = 4
 )
 
 // group lets concurrent saves share a transaction. While a batch is on its way,
@@ -36,8 +47,14 @@ const (
 type group struct {
 	mu    sync.Mutex
 	queue []*save
-	// running is true while a batch is on its way.
-	running bool
+	// queued is how many records the queue has, and passed how many of them it is
+	// known that they cannot go before one of the batches has landed.
+	queued, passed int
+	// running is how many goroutines run batches: up to limit. Some of them may be
+	// between two batches.
+	running, limit int
+	// batches are on their way. No two of them have an aggregate in common.
+	batches []*batch
 	// alone has the aggregates of saves that were taken out of a batch, because they
 	// had to wait. Later saves of these aggregates do not join a batch.
 	alone map[string]*lane
@@ -64,7 +81,7 @@ type save struct {
 	lanes      []*lane
 
 	// Guarded by group.mu.
-	batch *batch
+	batch *batch // nil where the save has its own context
 	// left is true when the caller went away.
 	left bool
 	// sent is true while the records may be on their way to the server, so that
@@ -94,7 +111,9 @@ func (sv *save) result() ([]eventsource.Record, error) {
 
 // batch is some saves that share a transaction.
 type batch struct {
-	cancel context.CancelFunc
+	saves   []*save
+	records int
+	cancel  context.CancelFunc
 	// waiting is how many callers still wait. When none does, the batch is cancelled.
 	waiting int
 }
@@ -114,13 +133,13 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 	if sv.size > maxCallSize {
 		return s.appendLarge(ctx, records)
 	}
-	switch s.join(sv) {
+	switch how, lone := s.join(sv); how {
 	case alone:
 		s.appendAlone(sv)
 	case first:
 		// Nobody shares its transaction, so it runs here and with its own context.
 		s.runBatch(sv.ctx, []*save{sv})
-		if s.group.more() {
+		if s.group.landed(lone) {
 			go s.runBatches() //nolint:gosec // the batches are of others, and end with their contexts
 		}
 	}
@@ -149,23 +168,40 @@ func (s *Store) appendLarge(ctx context.Context, records []eventsource.Record) (
 }
 
 // join puts the save into the queue, unless nothing is on its way, or others of
-// one of its aggregates have to wait.
-func (s *Store) join(sv *save) joined {
+// one of its aggregates have to wait. With first comes the batch that it is.
+func (s *Store) join(sv *save) (joined, *batch) {
 	g := &s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range sv.records {
 		if g.alone[sv.records[i].AggregateID] != nil {
 			g.makeAlone(sv, s.pool)
-			return alone
+			return alone, nil
 		}
 	}
-	if !g.running {
-		g.running = true
-		return first
+	if g.running == 0 {
+		g.running = 1
+		lone := &batch{saves: []*save{sv}, records: len(sv.records)}
+		g.batches = append(g.batches, lone)
+		return first, lone
 	}
 	g.queue = append(g.queue, sv)
-	return queued
+	g.queued += len(sv.records)
+	if g.running < g.limit && g.worthwhile() {
+		g.running++
+		go s.runBatches() //nolint:gosec // the batches are of others, and end with their contexts
+	}
+	return queued, nil
+}
+
+// worthwhile reports whether enough records wait for a batch beside those that
+// are on their way. The caller holds the lock.
+func (g *group) worthwhile() bool {
+	flying := 0
+	for _, b := range g.batches {
+		flying += b.records
+	}
+	return g.queued-g.passed >= max(secondBatch, flying)
 }
 
 // await waits for the save's result, and after the end of its context no longer
@@ -204,58 +240,112 @@ func (s *Store) leave(sv *save) bool {
 	return !sv.sent
 }
 
-// runBatches works until the queue is empty.
+// runBatches works until there is nothing to do for it.
 func (s *Store) runBatches() {
 	for {
 		ctx, cancel := context.WithCancel(context.Background())
-		if saves := s.group.next(cancel); len(saves) > 0 {
-			s.runBatch(ctx, saves)
+		b := s.group.next(cancel)
+		if len(b.saves) > 0 {
+			s.runBatch(ctx, b.saves)
 		}
 		cancel()
-		if !s.group.more() {
+		if !s.group.landed(b) {
 			return
 		}
 	}
 }
 
-// more reports whether there may be another batch. Otherwise the caller stops
-// running them.
-func (g *group) more() bool {
+// landed is called when a batch is no longer on its way. It reports whether there
+// may be another one. Otherwise the caller stops running them.
+func (g *group) landed(b *batch) bool {
+	g.mu.Lock()
+	g.batches = slices.DeleteFunc(g.batches, func(other *batch) bool { return other == b })
+	if len(b.saves) > 0 {
+		g.passed = 0
+	}
+	g.mu.Unlock()
 	// Those whose save has just been stored may have the next one ready: let them
 	// run first, so that it is in the next batch instead of the one after it.
 	runtime.Gosched()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.running = len(g.queue) > 0
-	return g.running
+	if len(g.queue) > 0 && (g.running == 1 || g.worthwhile()) {
+		return true
+	}
+	g.running--
+	return false
 }
 
-// next takes a batch from the queue.
-func (g *group) next(cancel context.CancelFunc) []*save {
+// next takes a batch from the queue. It passes over saves of aggregates that are
+// on their way, and over later ones of the same aggregates.
+func (g *group) next(cancel context.CancelFunc) *batch {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := &batch{cancel: cancel}
-	var saves []*save
-	records, size, taken := 0, 0, 0
-	for _, sv := range g.queue {
-		if len(saves) > 0 && (records+len(sv.records) > maxBatchRecords || size+sv.size > maxBatchSize) {
+	under := g.underWay()
+	g.passed = 0
+	var kept []*save
+	size := 0
+	for len(g.queue) > 0 {
+		sv := g.queue[0]
+		if len(b.saves) > 0 && (b.records+len(sv.records) > maxBatchRecords || size+sv.size > maxBatchSize) {
 			break
 		}
-		taken++
+		g.queue[0], g.queue = nil, g.queue[1:]
+		if !sv.left && under.has(sv) {
+			under.add(sv)
+			kept = append(kept, sv)
+			g.passed += len(sv.records)
+			continue
+		}
+		g.queued -= len(sv.records)
 		if sv.left {
 			continue
 		}
 		sv.batch = b
 		b.waiting++
-		saves = append(saves, sv)
-		records += len(sv.records)
+		b.saves = append(b.saves, sv)
+		b.records += len(sv.records)
 		size += sv.size
 	}
-	clear(g.queue[:taken])
-	if g.queue = g.queue[taken:]; len(g.queue) == 0 {
-		g.queue = nil
+	g.queue = append(kept, g.queue...)
+	g.batches = append(g.batches, b)
+	return b
+}
+
+// aggregates is a set of IDs, nil if it is empty for good.
+type aggregates map[string]struct{}
+
+// underWay returns those of all batches. The caller holds the lock.
+func (g *group) underWay() aggregates {
+	if len(g.batches) == 0 {
+		return nil
 	}
-	return saves
+	under := aggregates{}
+	for _, b := range g.batches {
+		for _, sv := range b.saves {
+			under.add(sv)
+		}
+	}
+	return under
+}
+
+func (a aggregates) add(sv *save) {
+	for i := range sv.records {
+		a[sv.records[i].AggregateID] = struct{}{}
+	}
+}
+
+func (a aggregates) has(sv *save) bool {
+	if a == nil {
+		return false
+	}
+	for i := range sv.records {
+		if _, ok := a[sv.records[i].AggregateID]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // runBatch stores the saves, and sees to it that each of them is finished.

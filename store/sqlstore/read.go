@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -37,10 +38,10 @@ func (s *Store) LoadByTimestamp(ctx context.Context, timestamp int64, limit int)
 }
 
 // Query gives the records that match, page by page, and ends where the last
-// readable record was when the iteration began. No connection is held while the
-// loop's body runs.
+// readable record was when the iteration began. While the loop's body runs, it
+// reads the next page; besides that it holds no connection.
 func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
-	return stream(ctx, s, s, query)
+	return stream(ctx, s, s, query, true)
 }
 
 // LoadByAggregate gives all records of an aggregate, with those that this
@@ -67,7 +68,7 @@ func (s *TxStore) LoadByTimestamp(ctx context.Context, timestamp int64, limit in
 // Query gives the records that match, page by page, in the caller's transaction,
 // which may be used in the loop's body.
 func (s *TxStore) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
-	return stream(ctx, s.store, s, query)
+	return stream(ctx, s.store, s, query, false)
 }
 
 // pager reads one page, on a connection of the pool or in a caller's transaction.
@@ -95,6 +96,8 @@ type selection struct {
 	// oneAggregate reads an aggregate in version order. The horizon does not
 	// matter to it: whoever wrote version n+1 had seen version n committed.
 	oneAggregate bool
+	// needsEnd asks for the horizon as it is now.
+	needsEnd bool
 	// afterVersion and upTo bound the pages of a stream that follow the first.
 	afterVersion int
 	upTo         string
@@ -122,13 +125,12 @@ func load(ctx context.Context, s *Store, p pager, sel selection) ([]eventsource.
 // Bounds of the pages of a stream, in records and in bytes of data.
 const (
 	firstPage    = 128
-	largestPage  = 1024
+	largestPage  = 2048
 	pageDataSize = 4 << 20
 )
 
-// stream reads a query page by page. The bound of the first page holds for all:
-// what is at or below it is final.
-func stream(ctx context.Context, s *Store, p pager, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
+// stream reads a query page by page.
+func stream(ctx context.Context, s *Store, p pager, query eventsource.Query, ahead bool) iter.Seq2[eventsource.Record, error] {
 	return func(yield func(eventsource.Record, error) bool) {
 		query, err := query.Normalize()
 		if err == nil {
@@ -138,39 +140,80 @@ func stream(ctx context.Context, s *Store, p pager, query eventsource.Query) ite
 			yield(eventsource.Record{}, err)
 			return
 		}
-		sel := selection{Query: query, oneAggregate: query.AggregateID != ""}
-		left := query.Limit
-		for size := firstPage; ; {
-			if left > 0 {
-				size = min(size, left)
-			}
-			sel.Limit = size
-			got, err := p.page(ctx, &sel)
+		for got, err := range pages(ctx, p, query, ahead) {
 			if err != nil {
 				yield(eventsource.Record{}, err)
 				return
-			}
-			isLast := len(got.records) < size || left > 0 && len(got.records) == left
-			if sel.upTo == "" && !query.Descending && !isLast {
-				if sel.upTo, err = streamEnd(ctx, p, &sel, got); err != nil {
-					yield(eventsource.Record{}, err)
-					return
-				}
 			}
 			for _, record := range got.records {
 				if !yield(record, nil) {
 					return
 				}
 			}
-			if isLast {
-				return
-			}
-			left = max(0, left-len(got.records)) // 0 stays no limit
-			last := got.records[len(got.records)-1]
-			sel.continueAfter(last)
-			size = nextPageSize(size, got.size)
 		}
 	}
+}
+
+// pages gives the pages of a query. The bound of the first holds for all: what is
+// at or below it is final. With ahead it reads a page while the loop's body is
+// busy with the one before, but not while that is the first: many want no more.
+func pages(ctx context.Context, p pager, query eventsource.Query, ahead bool) iter.Seq2[*page, error] {
+	return func(yield func(*page, error) bool) {
+		var reading sync.WaitGroup
+		defer reading.Wait()
+
+		sel := selection{Query: query, oneAggregate: query.AggregateID != "", needsEnd: true}
+		left := query.Limit
+		sel.Limit = atMost(left, firstPage)
+		read := func() (*page, error) { return p.page(ctx, &sel) }
+		for isFirst := true; ; isFirst = false {
+			got, err := read()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(got.records) < sel.Limit || len(got.records) == left {
+				yield(got, nil)
+				return
+			}
+			if isFirst && !query.Descending {
+				if sel.upTo, err = streamEnd(ctx, p, &sel, got); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
+			sel.continueAfter(got.records[len(got.records)-1])
+			left = max(0, left-len(got.records)) // 0 stays no limit
+			sel.Limit = atMost(left, nextPageSize(len(got.records), got.size))
+			read = func() (*page, error) { return p.page(ctx, &sel) }
+			if ahead && !isFirst {
+				type result struct {
+					*page
+					err error
+				}
+				next, sel := make(chan result, 1), sel
+				reading.Go(func() {
+					got, err := p.page(ctx, &sel)
+					next <- result{got, err}
+				})
+				read = func() (*page, error) {
+					r := <-next
+					return r.page, r.err
+				}
+			}
+			if !yield(got, nil) {
+				return
+			}
+		}
+	}
+}
+
+// atMost is a page size that goes no further than what is left, where 0 is no limit.
+func atMost(left, size int) int {
+	if left > 0 {
+		return min(left, size)
+	}
+	return size
 }
 
 // streamEnd is where a stream ends: the horizon, or the aggregate's last event.
@@ -196,6 +239,7 @@ func (sel *selection) continueAfter(last eventsource.Record) {
 	if sel.oneAggregate {
 		sel.afterVersion = last.Version
 	}
+	sel.needsEnd = false
 }
 
 // nextPageSize grows pages of small records and shrinks those of large ones.
@@ -210,7 +254,7 @@ func (s *Store) page(ctx context.Context, sel *selection) (*page, error) {
 		return nil, err
 	}
 	defer conn.Release()
-	got, err := s.sendPage(ctx, conn.Conn(), sel, !sel.oneAggregate)
+	got, err := s.pageOn(ctx, conn.Conn(), sel)
 	if err != nil {
 		s.rollback(ctx, conn.Conn())
 		return nil, s.translate(ctx, "read", err)
@@ -218,36 +262,108 @@ func (s *Store) page(ctx context.Context, sel *selection) (*page, error) {
 	return got, nil
 }
 
+// pageOn reads a page, without the horizon where an earlier one is enough.
+func (s *Store) pageOn(ctx context.Context, conn *pgx.Conn, sel *selection) (*page, error) {
+	if sel.oneAggregate {
+		return s.sendPage(ctx, conn, sel, how{})
+	}
+	from, err := s.session(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if known := s.knownEnd(conn); from.direct && sel.mayEndAt(known) {
+		got, err := s.sendPage(ctx, conn, sel, how{byIndex: true, session: from.pid, end: known})
+		if err != nil || sel.isWhole(got, known) {
+			return got, err
+		}
+	}
+	got, err := s.sendPage(ctx, conn, sel, how{
+		horizon: true, begin: !from.readCommitted, byIndex: sel.laterThan == nil && sel.From == 0 && sel.Until == 0,
+	})
+	if err == nil {
+		s.knowEnd(conn, got.safeEnd)
+	}
+	return got, err
+}
+
 // page reads a page in the caller's transaction.
 func (s *TxStore) page(ctx context.Context, sel *selection) (*page, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	got, err := s.store.sendPage(ctx, s.pgxTx, sel, false)
+	got, err := s.store.sendPage(ctx, s.pgxTx, sel, how{horizon: !sel.oneAggregate})
 	if err != nil {
 		return nil, s.store.translate(ctx, "read", err)
 	}
 	return got, nil
 }
 
-// sendPage reads the horizon, unless the selection does not need it, and then,
-// in a later statement, a page up to it. It all travels in one round trip, in a
-// transaction that is begun and ended with it or in that of the caller.
-func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, ownTransaction bool) (got *page, err error) {
+// A horizon stays true: no event at or below it will ever appear that a later
+// statement of the same session does not see. So pages that end below one need
+// none of their own. It is kept with the connection, since another server might
+// have lost what this one had, and since a statement of another session is not
+// surely later.
+
+const endKey = "github.com/eventsource-go/eventsource/store/sqlstore.end."
+
+// knownEnd is the last horizon that was read on the connection, "" for none.
+func (s *Store) knownEnd(conn *pgx.Conn) string {
+	end, _ := conn.PgConn().CustomData()[s.sql.endKey].(string)
+	return end
+}
+
+func (s *Store) knowEnd(conn *pgx.Conn, end string) { conn.PgConn().CustomData()[s.sql.endKey] = end }
+
+// mayEndAt reports whether a page that is read up to a known horizon could be all
+// that the selection asks for.
+func (sel *selection) mayEndAt(known string) bool {
+	switch {
+	case known == "" || sel.After >= known || sel.Descending || sel.needsEnd:
+		return false
+	case sel.laterThan != nil || sel.From != 0 || sel.Until != 0:
+		return false // it may look through many events in vain, once is enough
+	default:
+		return sel.Limit > 0 || sel.upTo != "" && sel.upTo <= known
+	}
+}
+
+// isWhole reports whether a page that was read up to a known horizon is.
+func (sel *selection) isWhole(got *page, known string) bool {
+	return sel.Limit > 0 && len(got.records) == sel.Limit || sel.upTo != "" && sel.upTo <= known
+}
+
+// how a page is read.
+type how struct {
+	// horizon reads it first. Otherwise the page ends at end, if that is not "", and
+	// is only read if the session is still the given one.
+	horizon bool
+	end     string
+	session int
+	// begin opens a transaction for it, where a statement's own would be of the wrong
+	// isolation level.
+	begin bool
+	// byIndex has the server read along an index. It sets what only lasts for the
+	// transaction, so it is not for a caller's.
+	byIndex bool
+}
+
+// sendPage reads the horizon, if it has to, and then, in a later statement, a
+// page up to it. It all travels in one round trip, which is one transaction, or in
+// that of the caller.
+func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h how) (got *page, err error) {
 	batch := &pgx.Batch{}
-	if ownTransaction {
+	if h.begin {
 		batch.Queue(s.sql.begin)
 	}
-	if !sel.oneAggregate {
+	if h.horizon {
 		batch.Queue(s.sql.readHorizon)
 	}
-	byIndex := ownTransaction && sel.laterThan == nil && sel.From == 0 && sel.Until == 0
-	if byIndex {
+	if h.byIndex {
 		batch.Queue(s.sql.readPlan)
 	}
-	sql, args := s.pageSQL(sel)
+	sql, args := s.pageSQL(sel, h)
 	batch.Queue(sql, args...)
-	if ownTransaction {
+	if h.begin {
 		batch.Queue(s.sql.commit)
 	}
 
@@ -257,18 +373,18 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, ow
 			err = closeErr
 		}
 	}()
-	if ownTransaction {
+	if h.begin {
 		if _, err := results.Exec(); err != nil {
 			return nil, err
 		}
 	}
 	got = &page{}
-	if !sel.oneAggregate {
+	if h.horizon {
 		if err := results.QueryRow().Scan(&got.safeEnd); err != nil {
 			return nil, err
 		}
 	}
-	if byIndex {
+	if h.byIndex {
 		if _, err := results.Exec(); err != nil {
 			return nil, err
 		}
@@ -278,10 +394,14 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, ow
 		return nil, err
 	}
 	defer rows.Close()
+	reader := newRecordReader(rows)
 	for rows.Next() {
-		var r eventsource.Record
-		if err := rows.Scan(&r.SequenceID, &r.AggregateID, &r.Version, &r.Type, &r.Timestamp, &r.UserID, &r.Data, &r.Metadata); err != nil {
+		r, err := reader.read()
+		if err != nil {
 			return nil, err
+		}
+		if got.records == nil && sel.Limit > 1 {
+			got.records = make([]eventsource.Record, 0, min(sel.Limit, largestPage))
 		}
 		got.size += len(r.Data)
 		got.records = append(got.records, r)
@@ -290,7 +410,7 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, ow
 }
 
 // pageSQL returns the statement for a page, and its arguments.
-func (s *Store) pageSQL(sel *selection) (string, []any) {
+func (s *Store) pageSQL(sel *selection, h how) (string, []any) {
 	var limit *int // NULL is no limit
 	if sel.Limit > 0 {
 		limit = &sel.Limit
@@ -321,8 +441,12 @@ func (s *Store) pageSQL(sel *selection) (string, []any) {
 		case sel.afterVersion > 0:
 			where = append(where, "e.version > "+argument(sel.afterVersion))
 		}
-	} else {
+	}
+	if h.horizon {
 		where = append(where, "e.sequence_id <= current_setting('eventsource.safe_end')")
+	}
+	if h.end != "" {
+		where = append(where, "e.sequence_id <= "+argument(h.end), "pg_backend_pid() = "+argument(h.session))
 	}
 	if sel.After != "" {
 		where = append(where, "e.sequence_id > "+argument(sel.After))

@@ -77,6 +77,9 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	if s.err == nil && pool == nil {
 		s.err = fmt.Errorf("%w: pool is nil", eventsource.ErrMisconfigured)
 	}
+	if s.group.limit = 1; pool != nil && pool.Stat().MaxConns() >= connsForTwo {
+		s.group.limit = maxBatches
+	}
 	s.sql = newStatements(s.schema, s.table)
 	return s
 }
