@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -37,9 +36,6 @@ func main() {
 		os.Exit(1)
 	}
 }
-
-// heapSize is how many bytes this process holds besides what it measures.
-const heapSize = 64 << 20
 
 // errUsage has been explained already.
 var errUsage = errors.New("wrong usage")
@@ -96,11 +92,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	// With a heap of a few MB the garbage collector runs all the time, which is not
-	// what happens in a service.
-	heap := make([]byte, heapSize)
-	defer runtime.KeepAlive(heap)
-
 	began := time.Now()
 	config.Progress = newProgress(stderr, began).show
 	cells, databases, runErr := workload.Run(ctx, config)
