@@ -84,8 +84,8 @@ type batchSender interface {
 // page is some records in order, and how far the transaction that read them could read.
 type page struct {
 	records []eventsource.Record
-	size    int    // bytes of data
-	safeEnd string // "" where the horizon was not asked for
+	size    int     // bytes of data
+	horizon horizon // zero where it was not asked for
 }
 
 // selection is a query with what only this store needs.
@@ -219,7 +219,7 @@ func atMost(left, size int) int {
 // streamEnd is where a stream ends: the horizon, or the aggregate's last event.
 func streamEnd(ctx context.Context, p pager, sel *selection, first *page) (string, error) {
 	if !sel.oneAggregate {
-		return first.safeEnd, nil
+		return first.horizon.end, nil
 	}
 	last := selection{oneAggregate: true, Query: eventsource.Query{AggregateID: sel.AggregateID, Limit: 1, Descending: true}}
 	got, err := p.page(ctx, &last)
@@ -264,24 +264,31 @@ func (s *Store) page(ctx context.Context, sel *selection) (*page, error) {
 
 // pageOn reads a page, without the horizon where an earlier one is enough.
 func (s *Store) pageOn(ctx context.Context, conn *pgx.Conn, sel *selection) (*page, error) {
+	got := new(page)
 	if sel.oneAggregate {
-		return s.sendPage(ctx, conn, sel, how{})
+		return got, s.sendPage(ctx, conn, sel, how{}, got)
 	}
 	from, err := s.session(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	if known := s.knownEnd(conn); from.direct && sel.mayEndAt(known) {
-		got, err := s.sendPage(ctx, conn, sel, how{byIndex: true, session: from.pid, end: known})
-		if err != nil || sel.isWhole(got, known) {
+	rest := *sel
+	if known := s.knownHorizon(conn); from.direct && sel.mayEndAt(known.end) {
+		err := s.sendPage(ctx, conn, sel, how{byIndex: true, session: from.pid, known: known}, got)
+		if err != nil || sel.isWhole(got, known.end) {
 			return got, err
 		}
+		// It goes on behind what it has, which is final.
+		if n := len(got.records); n > 0 {
+			rest.continueAfter(got.records[n-1])
+			rest.Limit -= n
+		}
 	}
-	got, err := s.sendPage(ctx, conn, sel, how{
+	err = s.sendPage(ctx, conn, &rest, how{
 		horizon: true, begin: !from.readCommitted, byIndex: sel.laterThan == nil && sel.From == 0 && sel.Until == 0,
-	})
+	}, got)
 	if err == nil {
-		s.knowEnd(conn, got.safeEnd)
+		conn.PgConn().CustomData()[s.sql.horizonKey] = got.horizon
 	}
 	return got, err
 }
@@ -291,28 +298,32 @@ func (s *TxStore) page(ctx context.Context, sel *selection) (*page, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	got, err := s.store.sendPage(ctx, s.pgxTx, sel, how{horizon: !sel.oneAggregate})
-	if err != nil {
+	got := new(page)
+	if err := s.store.sendPage(ctx, s.pgxTx, sel, how{horizon: !sel.oneAggregate}, got); err != nil {
 		return nil, s.store.translate(ctx, "read", err)
 	}
 	return got, nil
 }
 
-// A horizon stays true: no event at or below it will ever appear that a later
-// statement of the same session does not see. So pages that end below one need
+// horizon is how far readers of a table may read.
+//
+// It stays true: no event at or below its end will ever appear that a later
+// statement of the same session does not see. So pages that end below it need
 // none of their own. It is kept with the connection, since another server might
 // have lost what this one had, and since a statement of another session is not
 // surely later.
-
-const endKey = "github.com/eventsource-go/eventsource/store/sqlstore.end."
-
-// knownEnd is the last horizon that was read on the connection, "" for none.
-func (s *Store) knownEnd(conn *pgx.Conn) string {
-	end, _ := conn.PgConn().CustomData()[s.sql.endKey].(string)
-	return end
+type horizon struct {
+	end   string // a sequence ID
+	table uint32 // its oid: the search path may mean another one the next time
 }
 
-func (s *Store) knowEnd(conn *pgx.Conn, end string) { conn.PgConn().CustomData()[s.sql.endKey] = end }
+// horizonKey is where a connection keeps the last horizon that was read on it.
+const horizonKey = "github.com/eventsource-go/eventsource/store/sqlstore.horizon."
+
+func (s *Store) knownHorizon(conn *pgx.Conn) horizon {
+	known, _ := conn.PgConn().CustomData()[s.sql.horizonKey].(horizon)
+	return known
+}
 
 // mayEndAt reports whether a page that is read up to a known horizon could be all
 // that the selection asks for.
@@ -334,10 +345,10 @@ func (sel *selection) isWhole(got *page, known string) bool {
 
 // how a page is read.
 type how struct {
-	// horizon reads it first. Otherwise the page ends at end, if that is not "", and
-	// is only read if the session is still the given one.
+	// horizon reads it first. Otherwise the page ends at a known one, if there is
+	// one, and is only read if session and table are still those of that.
 	horizon bool
-	end     string
+	known   horizon
 	session int
 	// begin opens a transaction for it, where a statement's own would be of the wrong
 	// isolation level.
@@ -348,9 +359,9 @@ type how struct {
 }
 
 // sendPage reads the horizon, if it has to, and then, in a later statement, a
-// page up to it. It all travels in one round trip, which is one transaction, or in
-// that of the caller.
-func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h how) (got *page, err error) {
+// page up to it, which is added to what it got. It all travels in one round trip,
+// which is one transaction, or in that of the caller.
+func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h how, got *page) (err error) {
 	batch := &pgx.Batch{}
 	if h.begin {
 		batch.Queue(s.sql.begin)
@@ -375,30 +386,29 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h 
 	}()
 	if h.begin {
 		if _, err := results.Exec(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	got = &page{}
 	if h.horizon {
-		if err := results.QueryRow().Scan(&got.safeEnd); err != nil {
-			return nil, err
+		if err := results.QueryRow().Scan(&got.horizon.end, &got.horizon.table); err != nil {
+			return err
 		}
 	}
 	if h.byIndex {
 		if _, err := results.Exec(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	reader := newRecordReader(rows)
 	for rows.Next() {
 		r, err := reader.read()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if got.records == nil && sel.Limit > 1 {
 			got.records = make([]eventsource.Record, 0, min(sel.Limit, largestPage))
@@ -406,7 +416,7 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h 
 		got.size += len(r.Data)
 		got.records = append(got.records, r)
 	}
-	return got, rows.Err() // a cut connection shows here, not in Next
+	return rows.Err() // a cut connection shows here, not in Next
 }
 
 // pageSQL returns the statement for a page, and its arguments.
@@ -445,8 +455,9 @@ func (s *Store) pageSQL(sel *selection, h how) (string, []any) {
 	if h.horizon {
 		where = append(where, "e.sequence_id <= current_setting('eventsource.safe_end')")
 	}
-	if h.end != "" {
-		where = append(where, "e.sequence_id <= "+argument(h.end), "pg_backend_pid() = "+argument(h.session))
+	if h.known.end != "" {
+		where = append(where, "e.sequence_id <= "+argument(h.known.end),
+			"pg_backend_pid() = "+argument(h.session), "'"+s.sql.table+"'::regclass::oid = "+argument(h.known.table))
 	}
 	if sel.After != "" {
 		where = append(where, "e.sequence_id > "+argument(sel.After))

@@ -1,2 +1,5 @@
--- How far this transaction may read. A later statement reads no further.
-SELECT set_config('eventsource.safe_end', (SELECT h.safe_end FROM {horizon}() h), true)
+-- How far this transaction may read, and of which table that is said. A later
+-- statement reads no further.
+SELECT
+    set_config('eventsource.safe_end', (SELECT h.safe_end FROM {horizon}() h), true),
+    '{events}'::regclass::oid
