@@ -5,8 +5,15 @@ GO ?= go
 # go run builds it from source, so it is the same on every machine. The first time
 # takes minutes, after that it comes from the build cache.
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+LINT = $(GOLANGCI_LINT) run -c '$(CURDIR)/.golangci.yml' ./...
 
 TESTFLAGS ?=
+
+# What is measured beside this module's store is required by a module of its own.
+MODULES = . bench
+
+# $(call each,COMMAND) runs a command in the folder of every module.
+each = for module in $(MODULES); do (cd $$module && $(1)) || exit; done
 
 # Runs a command with a PostgreSQL.
 WITH_POSTGRES = GO='$(GO)' ./internal/testenv/with-postgres.sh
@@ -17,15 +24,19 @@ help: ## print the targets
 
 .PHONY: test
 test: ## vet, lint and all tests, with a PostgreSQL in a container
-	$(GO) vet ./...
-	$(GOLANGCI_LINT) run ./...
+	$(call each,$(GO) vet ./...)
+	$(call each,$(LINT))
 	$(WITH_POSTGRES) $(MAKE) --no-print-directory run-tests
 
 # The benchmarks run once each, to see that they work.
 .PHONY: run-tests
 run-tests:
-	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+	$(call each,$(GO) test -race -timeout 20m $(TESTFLAGS) ./...)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store/memstore ./store/sqlstore
+
+.PHONY: bench
+bench: ## measure event stores side by side (see bench/README.md)
+	$(WITH_POSTGRES) $(GO) -C bench run . $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## compare the benchmarks of BASE, a git ref, with those here (see CONTRIBUTING.md)
@@ -33,8 +44,8 @@ bench-compare: ## compare the benchmarks of BASE, a git ref, with those here (se
 
 .PHONY: lint
 lint: ## run the linters
-	$(GOLANGCI_LINT) run ./...
+	$(call each,$(LINT))
 
 .PHONY: fmt
 fmt: ## format the code
-	$(GO) fmt ./...
+	$(call each,$(GO) fmt ./...)

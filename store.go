@@ -68,7 +68,8 @@ type Appender interface {
 type Querier interface {
 	// Query gives the records that match, and ends where the store's last
 	// readable event was when the iteration began. An error is the last pair.
-	// No connection or lock is held while the loop's body runs.
+	// While the loop's body runs no lock is held, and a connection for no longer
+	// than it takes to read some records ahead.
 	Query(ctx context.Context, query Query) iter.Seq2[Record, error]
 }
 

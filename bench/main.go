@@ -51,7 +51,7 @@ type options struct {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 3 && args[0] == "stream" { // a process that package workload starts
-		return stream(ctx, args[1], args[2], stdout)
+		return stream(ctx, args[1], args[2], stdout) //nolint:gosec // there are three
 	}
 	o, config, err := parse(args, stdout, stderr)
 	if err != nil || o == nil {
@@ -96,6 +96,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	config.Progress = newProgress(stderr, began).show
 	cells, databases, runErr := workload.Run(ctx, config)
 	if len(cells) == 0 {
+		if runErr == nil {
+			runErr = errors.New("none of these workloads runs with so many events stored; -list says what they need")
+		}
 		return runErr
 	}
 	result := report.New(config.Systems, config.Workloads, cells, databases)
@@ -232,7 +235,7 @@ func writeFile(name string, write func(io.Writer) error) error {
 	return errors.Join(write(file), file.Close())
 }
 
-// verdict is an error if a system of ours failed, or, if asked for, if a figure is not reached.
+// verdict is an error if a system failed, or, if asked for, if a figure is not reached.
 func verdict(result *report.Report, check bool) error {
 	var problems []error
 	for _, row := range result.Rows {

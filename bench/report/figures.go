@@ -69,7 +69,7 @@ func (r *Report) speed(level int, name, who string, raw, bestPeer float64) Figur
 	if bestPeer > 0 {
 		best := r.bestPeer(level, name)
 		if best == nil {
-			f.Measured = ""
+			f.Measured, f.Reached = "", false
 			return f
 		}
 		f.Measured += fmt.Sprintf(", %.1f times %s", row.Rate/best.Rate, best.System)
@@ -134,16 +134,19 @@ func (r *Report) missed() Figure {
 	return f
 }
 
+// growth compares with the rate with the fewest events.
 func (r *Report) growth(low, high int, name string, least float64) Figure {
 	f := Figure{
 		What:    fmt.Sprintf("%s, %s, at %s events", name, records, thousands(float64(high))),
 		AtLeast: fmt.Sprintf("%g of the rate at %s", least, thousands(float64(low))),
 	}
-	before, after := r.row(low, name, records), r.row(high, name, records)
-	if before == nil || after == nil {
+	row := r.row(high, name, records)
+	if row == nil || row.Growth == 0 {
 		return f
 	}
-	ratio := after.Rate / before.Rate
-	f.Measured, f.Reached = fmt.Sprintf("%.2f", ratio), ratio >= least
+	f.Measured, f.Reached = fmt.Sprintf("%.2f", row.Growth), row.Growth >= least
+	if limit := r.row(high, name, system.NameRaw); limit != nil && limit.Growth > 0 {
+		f.Measured += fmt.Sprintf(" (%s: %.2f)", system.NameRaw, limit.Growth)
+	}
 	return f
 }

@@ -90,7 +90,7 @@ func (r *Report) writeWorkload(p *printer, level int, workload Workload) {
 		default:
 			t.row(row.System, thousands(row.Rate), thousands(row.RateLow)+" to "+thousands(row.RateHigh),
 				ratio(row.ToRaw), ratio(row.ToStatement), digits(row.P50), digits(row.P99), digits(row.Allocs),
-				thousands(row.BytesPerEvent), strings.Join(row.besides(), "; "))
+				whole(row.BytesPerEvent), strings.Join(row.besides(), "; "))
 		}
 	}
 	t.write(p)
@@ -102,6 +102,9 @@ func (row *Row) besides() []string {
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if row.Ratio > 0 {
 		add("%.2f of the rate without", row.Ratio)
+	}
+	if row.Growth > 0 {
+		add("%.2f of the rate with the fewest events", row.Growth)
 	}
 	if row.WriterRate > 0 {
 		add("writers %s/s", thousands(row.WriterRate))
@@ -196,11 +199,8 @@ func (t *table) write(w io.Writer) {
 	_, _ = io.WriteString(w, t.text.String())
 }
 
-// thousands gives a whole number in groups of three digits, "" for 0.
+// thousands gives a whole number in groups of three digits.
 func thousands(v float64) string {
-	if v == 0 {
-		return ""
-	}
 	text := fmt.Sprintf("%.0f", v)
 	var groups []string
 	for len(text) > 3 && text[len(text)-4] != '-' {
@@ -208,6 +208,14 @@ func thousands(v float64) string {
 		text = text[:len(text)-3]
 	}
 	return strings.Join(append([]string{text}, groups...), ",")
+}
+
+// whole is "" for 0, which says that nothing was measured, as [ratio] and [digits] are.
+func whole(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return thousands(v)
 }
 
 func ratio(v float64) string {

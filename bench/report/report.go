@@ -61,8 +61,9 @@ type Row struct {
 	Twice     int  `json:"twice,omitempty"`
 	Saved     int  `json:"saved,omitempty"`
 	Undecided bool `json:"undecided,omitempty"`
-	// Ratio, WriterRate, MemoryMiB and Conflicts are medians of what the workload measures besides.
+	// Ratio, Growth, WriterRate, MemoryMiB and Conflicts are medians of what the workload measures besides.
 	Ratio      float64 `json:"ratio_to_without,omitempty"`
+	Growth     float64 `json:"ratio_to_lowest_level,omitempty"`
 	WriterRate float64 `json:"writer_rate,omitempty"`
 	MemoryMiB  float64 `json:"memory_mib,omitempty"`
 	Conflicts  float64 `json:"conflicts_per_save,omitempty"`
@@ -105,6 +106,7 @@ func newRow(cell workload.Cell) Row {
 	row.Allocs = of(func(s workload.Sample) float64 { return s.Allocs })
 	row.BytesPerEvent = of(func(s workload.Sample) float64 { return s.BytesPerEvent })
 	row.Ratio = of(func(s workload.Sample) float64 { return s.Ratio })
+	row.Growth = of(func(s workload.Sample) float64 { return s.Growth })
 	row.WriterRate = of(func(s workload.Sample) float64 { return s.WriterRate })
 	row.MemoryMiB = of(func(s workload.Sample) float64 { return s.MemoryMiB })
 	row.Conflicts = of(func(s workload.Sample) float64 { return float64(s.Conflicts) / float64(max(1, s.Operations)) })

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,15 +37,68 @@ const (
 	testConns = 4
 )
 
-// testSystem checks that a system does what the interface says. A system that
-// ignores versions appends to the end of an aggregate without a check.
-//
-// A session whose system knows no aggregates returns errors.ErrUnsupported from
-// Load.
-func testSystem(t *testing.T, s System, ignoresVersion bool) {
-	if s.Name == "" || s.Kind == "" || s.Database == "" {
-		t.Errorf("the system has no name, kind or database: %+v", s)
+func TestEverySystemDoesWhatTheInterfaceSays(t *testing.T) {
+	for _, s := range All() {
+		t.Run(s.Name, func(t *testing.T) { testSystem(t, s) })
 	}
+}
+
+func TestSystemsSayWhatTheyAre(t *testing.T) {
+	required, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, s := range All() {
+		if s.Name == "" || s.Kind == "" || s.Database == "" || len(s.Notes) == 0 {
+			t.Errorf("the system has no name, kind, database or notes: %+v", s)
+		}
+		if names[s.Name] {
+			t.Errorf("two systems are named %q", s.Name)
+		}
+		names[s.Name] = true
+		// The list of names on the command line is separated by semicolons.
+		if strings.Contains(s.Name, ";") {
+			t.Errorf("the name %q has a semicolon", s.Name)
+		}
+		if peer := s.Kind == EventStore || s.Kind == MessageLog; peer != (s.Module != "") {
+			t.Errorf("%s is of kind %q, and its module is %q; want one for peers, and none for others", s.Name, s.Kind, s.Module)
+		}
+		if s.Module != "" && !strings.Contains(string(required), "\t"+s.Module+"\n") {
+			t.Errorf("%s: go.mod does not require %q", s.Name, s.Module)
+		}
+	}
+	for _, name := range []string{NameRaw, NameRawStatement} {
+		if !names[name] {
+			t.Errorf("no system is named %q, to which ratios are given", name)
+		}
+	}
+}
+
+func TestNamedKeepsTheOrderOfAll(t *testing.T) {
+	systems, err := Named([]string{"naive", NameRaw, "ours, JSON", NameRaw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range systems {
+		got = append(got, s.Name)
+	}
+	if want := []string{NameRaw, "ours, JSON", "naive"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := Named([]string{NameRaw, "nobody"}); err == nil || !strings.Contains(err.Error(), `"nobody"`) {
+		t.Errorf("got %v, want an error that names nobody", err)
+	}
+}
+
+// testSystem checks that a system does what the interface says. A session whose
+// system knows no aggregates returns errors.ErrUnsupported from Load.
+func testSystem(t *testing.T, system System) {
+	// They append to the end of an aggregate, whatever the batch says: this module
+	// because it may, and logs because they know no aggregates.
+	ignoresVersion := system.Kind == Ours || system.Kind == MessageLog
+	s := testedSystem{system, newTestDatabase(t)}
 	t.Run("Load", func(t *testing.T) { testLoad(t, s) })
 	t.Run("Save", func(t *testing.T) { testSave(t, s) })
 	t.Run("SaveConcurrently", func(t *testing.T) { testSaveConcurrently(t, s, ignoresVersion) })
@@ -56,14 +111,14 @@ func testSystem(t *testing.T, s System, ignoresVersion bool) {
 	t.Run("Hold", func(t *testing.T) { testHold(t, s) })
 }
 
-func testLoad(t *testing.T, s System) {
+func testLoad(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	for _, aggregate := range f.aggregates {
 		wantLoad(t, f, aggregate, filledVersion)
 	}
 }
 
-func testSave(t *testing.T, s System) {
+func testSave(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	fresh := uuid.NewString()
 	saveEvents(t, f, fresh, 0, 1)
@@ -92,7 +147,7 @@ func testSave(t *testing.T, s System) {
 	wantLoad(t, f, all, len(f.events))
 }
 
-func testSaveConcurrently(t *testing.T, s System, ignoresVersion bool) {
+func testSaveConcurrently(t *testing.T, s testedSystem, ignoresVersion bool) {
 	f := openFixture(t, s)
 
 	// Writers to aggregates of their own never disturb one another.
@@ -139,7 +194,7 @@ func testSaveConcurrently(t *testing.T, s System, ignoresVersion bool) {
 	wantLoad(t, f, shared, filledVersion+5)
 }
 
-func testConflict(t *testing.T, s System, ignoresVersion bool) {
+func testConflict(t *testing.T, s testedSystem, ignoresVersion bool) {
 	if ignoresVersion {
 		t.Skip("the system ignores versions")
 	}
@@ -157,7 +212,7 @@ func testConflict(t *testing.T, s System, ignoresVersion bool) {
 	wantLoad(t, f, aggregate, filledVersion+1)
 }
 
-func testPage(t *testing.T, s System) {
+func testPage(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	if _, ok := f.session.(Pager); !ok {
 		t.Skip("no Pager")
@@ -171,7 +226,7 @@ func testPage(t *testing.T, s System) {
 	}
 }
 
-func testStream(t *testing.T, s System) {
+func testStream(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	if _, ok := f.session.(Streamer); !ok {
 		t.Skip("no Streamer")
@@ -200,7 +255,7 @@ func testStream(t *testing.T, s System) {
 	}
 }
 
-func testStreamEnds(t *testing.T, s System) {
+func testStreamEnds(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	streamer, ok := f.session.(Streamer)
 	if !ok {
@@ -241,7 +296,7 @@ func testStreamEnds(t *testing.T, s System) {
 	wantLoad(t, f, f.aggregates[0], filledVersion)
 }
 
-func testFollow(t *testing.T, s System) {
+func testFollow(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	if _, ok := f.session.(Follower); !ok {
 		t.Skip("no Follower")
@@ -256,20 +311,23 @@ func testFollow(t *testing.T, s System) {
 			want = append(want, ID{fresh, version + 1})
 		}
 		if i == 25 {
-			// The reader has nothing to read for a while.
-			time.Sleep(100 * time.Millisecond)
+			reader.wait(t, len(want)) // so that it has nothing to read
 		}
 	}
 	saveEvents(t, f, f.aggregates[0], filledVersion, 1)
 	want = append(want, ID{f.aggregates[0], filledVersion + 1})
 
 	reader.wait(t, len(want))
-	time.Sleep(100 * time.Millisecond) // for what is delivered twice
+	// What is delivered twice comes before what is saved after it was delivered once.
+	fresh := uuid.NewString()
+	saveEvents(t, f, fresh, 0, 1)
+	want = append(want, ID{fresh, 1})
+	reader.wait(t, len(want))
 	reader.stop(t)
 	wantOnce(t, "Follow", reader.ids, want)
 }
 
-func testFollowEnds(t *testing.T, s System) {
+func testFollowEnds(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	if _, ok := f.session.(Follower); !ok {
 		t.Skip("no Follower")
@@ -284,7 +342,7 @@ func testFollowEnds(t *testing.T, s System) {
 	wantLoad(t, f, f.aggregates[0], filledVersion)
 }
 
-func testHold(t *testing.T, s System) {
+func testHold(t *testing.T, s testedSystem) {
 	f := openFixture(t, s)
 	holder, ok := f.session.(Holder)
 	if !ok {
@@ -315,7 +373,68 @@ func testHold(t *testing.T, s System) {
 	}
 }
 
-// fixture is an open session on a database of the test's own.
+// testedSystem is a system with a database for its tests, one after the other.
+type testedSystem struct {
+	System
+	database *testDatabase
+}
+
+// testDatabase is one on the server of the tests. Each test begins with an empty
+// one, which takes a fraction of the time that a new one would.
+type testDatabase struct {
+	admin     *pgx.Conn // to the server's database
+	name, url string
+}
+
+func newTestDatabase(t *testing.T) *testDatabase {
+	t.Helper()
+	server := testenv.Server(t)
+	admin, err := pgx.Connect(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	d := &testDatabase{admin: admin, name: "bench_" + uuid.NewString()[:8]}
+	if _, err := admin.Exec(t.Context(), "CREATE DATABASE "+d.name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := admin.Exec(context.Background(), "DROP DATABASE "+d.name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + d.name
+	d.url = u.String()
+	return d
+}
+
+// empty drops everything in the database.
+func (d *testDatabase) empty(t *testing.T) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	_, err = conn.Exec(t.Context(), `
+		DO $$
+		DECLARE schema name;
+		BEGIN
+			FOR schema IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)' LOOP
+				EXECUTE format('DROP SCHEMA %I CASCADE', schema);
+			END LOOP;
+			CREATE SCHEMA public;
+		END $$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fixture is an open session on a database that has what fill stores.
 type fixture struct {
 	ctx      context.Context
 	session  Session
@@ -327,13 +446,13 @@ type fixture struct {
 	events     []payload.Event
 }
 
-// openFixture makes a database, fills it and opens a session on it. When the test ends,
+// openFixture fills the database anew and opens a session on it. When the test ends,
 // it closes the session and checks that nothing is left of it.
-func openFixture(t *testing.T, s System) *fixture {
+func openFixture(t *testing.T, s testedSystem) *fixture {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*testLimit)
 	t.Cleanup(cancel)
-	f := &fixture{ctx: ctx, database: "bench_" + uuid.New().String()[:8]}
+	f := &fixture{ctx: ctx, admin: s.database.admin, database: s.database.name}
 
 	events, err := payload.Git()
 	if err != nil {
@@ -341,30 +460,11 @@ func openFixture(t *testing.T, s System) *fixture {
 	}
 	f.events = events[:50]
 
-	server := testenv.Server(t)
-	f.admin, err = pgx.Connect(ctx, server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.admin.Close(context.Background()) })
-	if _, err := f.admin.Exec(ctx, "CREATE DATABASE "+f.database); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := f.admin.Exec(context.Background(), "DROP DATABASE "+f.database+" WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + f.database
-
-	f.fill(t, s, u.String())
+	s.database.empty(t)
+	f.fill(t, s, s.database.url)
 	f.settle(t)
 	before := runtime.NumGoroutine()
-	f.session, err = s.Open(ctx, u.String(), testConns)
+	f.session, err = s.Open(ctx, s.database.url, testConns)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -379,7 +479,7 @@ func openFixture(t *testing.T, s System) *fixture {
 }
 
 // fill stores the rows that every test finds in its database.
-func (f *fixture) fill(t *testing.T, s System, url string) {
+func (f *fixture) fill(t *testing.T, s testedSystem, url string) {
 	t.Helper()
 	pool, err := openPool(f.ctx, url, 2)
 	if err != nil {

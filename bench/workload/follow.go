@@ -21,23 +21,25 @@ type follower struct {
 	progress atomic.Int64 // how often something was delivered
 
 	stop  context.CancelFunc
-	ended chan error
+	ended chan struct{}
+	err   error // the reader's, once it has ended
 }
 
 // startFollower returns when the reader is ready.
 func startFollower(ctx context.Context, session system.Session) (*follower, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &follower{arrived: map[system.ID]time.Time{}, stop: cancel, ended: make(chan error, 1)}
+	f := &follower{arrived: map[system.ID]time.Time{}, stop: cancel, ended: make(chan struct{})}
 	ready := make(chan struct{})
 	go func() {
-		f.ended <- session.(system.Follower).Follow(ctx, func() { close(ready) }, f.deliver)
+		defer close(f.ended)
+		f.err = session.(system.Follower).Follow(ctx, func() { close(ready) }, f.deliver)
 	}()
 	select {
 	case <-ready:
 		return f, nil
-	case err := <-f.ended:
+	case <-f.ended:
 		cancel()
-		return nil, errors.Join(err, errors.New("the reader ended before it was ready"))
+		return nil, errors.Join(f.err, errors.New("the reader ended before it was ready"))
 	}
 }
 
@@ -68,8 +70,8 @@ func (f *follower) await(ctx context.Context, want int, quiet, limit time.Durati
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case err := <-f.ended:
-			return false, errors.Join(err, errors.New("the reader ended early"))
+		case <-f.ended:
+			return false, errors.Join(f.err, errors.New("the reader ended early"))
 		case <-deadline:
 			return true, nil
 		case <-time.After(5 * time.Millisecond):
@@ -83,9 +85,12 @@ func (f *follower) await(ctx context.Context, want int, quiet, limit time.Durati
 	return false, nil
 }
 
+// end ends the reader and waits for it, so that it is not in the way of whatever
+// comes next. It may be called again.
 func (f *follower) end() error {
 	f.stop()
-	return <-f.ended
+	<-f.ended
+	return f.err
 }
 
 const (
@@ -109,7 +114,7 @@ func latency(ctx context.Context, r *run) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	defer f.stop()
+	defer func() { _ = f.end() }()
 	n := int(max(r.time, latencyLeast) / apart)
 	ids := make([]string, n)
 	for i := range ids {
@@ -150,7 +155,7 @@ func latency(ctx context.Context, r *run) (Sample, error) {
 	}
 	slices.Sort(all)
 	return Sample{
-		Events: len(all), Seconds: elapsed.Seconds(),
+		Events: len(all), Seconds: readSeconds(elapsed, len(all) < n && !undecided),
 		P50: milliseconds(percentile(all, 0.5)), P99: milliseconds(percentile(all, 0.99)),
 		Saved: n, Missed: n - len(all), Twice: f.twice, Undecided: undecided,
 	}, nil
@@ -168,7 +173,7 @@ func missed(ctx context.Context, r *run) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	defer f.stop()
+	defer func() { _ = f.end() }()
 	const clients = 16
 	saved := make([][]system.ID, clients)
 	errs := make([]error, clients)
@@ -203,14 +208,20 @@ func missed(ctx context.Context, r *run) (Sample, error) {
 	if err := f.end(); err != nil {
 		return Sample{}, err
 	}
-	sample := Sample{Events: len(f.arrived), Seconds: elapsed.Seconds(), Saved: len(all), Twice: f.twice, Undecided: undecided}
+	sample := Sample{Events: len(f.arrived), Saved: len(all), Twice: f.twice, Undecided: undecided}
 	for _, id := range all {
 		if _, ok := f.arrived[id]; !ok {
 			sample.Missed++
 		}
 	}
-	if sample.Missed > 0 && !undecided {
-		sample.Seconds -= readerQuiet.Seconds() // in which it was only waited for
-	}
+	sample.Seconds = readSeconds(elapsed, sample.Missed > 0 && !undecided)
 	return sample, nil
+}
+
+// readSeconds is how long a reader took, without the time in which it was only waited for.
+func readSeconds(elapsed time.Duration, waitedInVain bool) float64 {
+	if waitedInVain {
+		elapsed -= readerQuiet
+	}
+	return elapsed.Seconds()
 }

@@ -2,10 +2,12 @@ package workload
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,7 +28,7 @@ type Config struct {
 	Rounds int
 	// Time and WarmUp are how long a turn takes, and what precedes it uncounted.
 	Time, WarmUp time.Duration
-	// Progress is called when something has been done.
+	// Progress is called when something has been done. It is required.
 	Progress func(Progress)
 }
 
@@ -67,7 +69,8 @@ type Database struct {
 // all workloads, which add to it. Below it, every workload gets a new one.
 const keptLevel = 100_000
 
-// databasePrefix begins the names of all databases that are made, and dropped.
+// databasePrefix begins the names of all databases that are made. What follows is
+// the run's own, so that two runs on one server do not meet, and the system's.
 const databasePrefix = "eventsource_bench_"
 
 // runner is a run of everything.
@@ -75,6 +78,7 @@ type runner struct {
 	Config
 	cells     []Cell
 	databases []Database
+	prefix    string
 	holds     map[string]contents // by name
 }
 
@@ -87,7 +91,7 @@ type contents struct {
 // Run runs all workloads on all systems. After an error of a system it goes on
 // with the others; it returns what was measured so far with any other error.
 func Run(ctx context.Context, c Config) ([]Cell, []Database, error) {
-	r := &runner{Config: c, holds: map[string]contents{}}
+	r := &runner{Config: c, prefix: databasePrefix + strings.ToLower(rand.Text()[:6]) + "_", holds: map[string]contents{}}
 	err := r.run(ctx)
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -125,6 +129,7 @@ func (r *runner) workload(ctx context.Context, level int, w Workload) ([]Cell, e
 		return nil, err
 	}
 	what := &stored{total: max(level, w.Stores), events: events}
+	small := &stored{total: max(r.Levels[0], w.Stores), events: events}
 	prepared := map[string]bool{}
 	for _, s := range r.Systems {
 		if prepared[s.Database] {
@@ -133,6 +138,11 @@ func (r *runner) workload(ctx context.Context, level int, w Workload) ([]Cell, e
 		prepared[s.Database] = true
 		if err := r.prepare(ctx, s, level, what, w.Payload); err != nil {
 			return nil, fmt.Errorf("prepare %s: %w", s.Database, err)
+		}
+		if r.grows(s, level, w) {
+			if err := r.prepare(ctx, inSmall(s), r.Levels[0], small, w.Payload); err != nil {
+				return nil, fmt.Errorf("prepare a small %s: %w", s.Database, err)
+			}
 		}
 	}
 
@@ -160,12 +170,40 @@ func (r *runner) workload(ctx context.Context, level int, w Workload) ([]Cell, e
 			case missing != "":
 				cell.Missing = missing
 			default:
+				if r.grows(r.Systems[i], level, w) {
+					before, _, err := r.turn(ctx, inSmall(r.Systems[i]), w, small)
+					switch {
+					case ctx.Err() != nil:
+						return nil, ctx.Err()
+					case err != nil:
+						cell.Failed = err.Error()
+						continue
+					case before.Rate() > 0:
+						sample.Growth = sample.Rate() / before.Rate()
+					}
+				}
 				cell.Samples = append(cell.Samples, sample)
 			}
 		}
 	}
 	return cells, nil
 }
+
+// grows reports whether a system has a turn with the lowest level's events too, in
+// another database, right after each turn at this level. What they differ by is
+// then the events, and not the hour.
+func (r *runner) grows(s system.System, level int, w Workload) bool {
+	low := r.Levels[0]
+	return level >= keptLevel && low < keptLevel && low >= w.FromEvents && (s.Kind == system.Limit || s.Kind == system.Ours)
+}
+
+// inSmall is the system in the database for comparisons with a higher level.
+func inSmall(s system.System) system.System {
+	s.Database += smallSuffix
+	return s
+}
+
+const smallSuffix = "_small"
 
 // turn is one system's turn at a workload.
 func (r *runner) turn(ctx context.Context, s system.System, w Workload, what *stored) (_ Sample, missing string, err error) {
@@ -242,7 +280,8 @@ func (r *runner) prepare(ctx context.Context, s system.System, level int, what *
 		r.holds[s.Database] = contents{events: what.total, payload: payload}
 		r.Progress(Progress{Level: level, Filled: s.Database})
 	}
-	if known := func(d Database) bool { return d.Level == level && d.Name == s.Database }; payload == PayloadGit && !slices.ContainsFunc(r.databases, known) {
+	if known := func(d Database) bool { return d.Level == level && d.Name == s.Database }; payload == PayloadGit &&
+		!strings.HasSuffix(s.Database, smallSuffix) && !slices.ContainsFunc(r.databases, known) {
 		r.databases = append(r.databases, Database{
 			Level: level, Name: s.Database, Events: what.total, BytesPerEvent: float64(full-empty) / float64(what.total-from),
 		})
@@ -260,14 +299,15 @@ func (r *runner) newDatabase(ctx context.Context, s system.System) error {
 		return err
 	}
 	r.holds[s.Database] = contents{} // to be dropped at the end
-	return r.exec(ctx, "CREATE DATABASE "+databaseName(s.Database))
+	// Not interrupted, as the server might go on to create what has been dropped by then.
+	return r.exec(context.WithoutCancel(ctx), "CREATE DATABASE "+r.databaseName(s.Database))
 }
 
 func (r *runner) dropDatabase(ctx context.Context, name string) error {
-	return r.exec(ctx, "DROP DATABASE IF EXISTS "+databaseName(name)+" WITH (FORCE)")
+	return r.exec(ctx, "DROP DATABASE IF EXISTS "+r.databaseName(name)+" WITH (FORCE)")
 }
 
-func databaseName(name string) string { return pgx.Identifier{databasePrefix + name}.Sanitize() }
+func (r *runner) databaseName(name string) string { return pgx.Identifier{r.prefix + name}.Sanitize() }
 
 // exec runs a statement in the server's own database.
 func (r *runner) exec(ctx context.Context, statement string) error {
@@ -287,6 +327,6 @@ func (r *runner) databaseURL(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	u.Path = "/" + databasePrefix + name
+	u.Path = "/" + r.prefix + name
 	return u.String(), nil
 }

@@ -61,7 +61,7 @@ func (s *saver) saveHot(ctx context.Context, batch system.Batch) error {
 	for {
 		batch.Version = int(aggregate.version.Load())
 		err := s.session.Save(ctx, batch)
-		if errors.Is(err, system.ErrConflict) {
+		if errors.Is(err, system.ErrConflict) && ctx.Err() == nil {
 			s.conflicts.Add(1)
 			continue
 		}

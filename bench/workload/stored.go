@@ -75,7 +75,7 @@ func aggregateID(block, n int) string {
 	if aggregateSize(block) == bigSize {
 		block, n = bigFrom, 0
 	}
-	random := rand.New(rand.NewPCG(uint64(block), uint64(n)))
+	random := rand.New(rand.NewPCG(uint64(block), uint64(n))) //nolint:gosec // the same on every run
 	var id uuid.UUID
 	for i := range id {
 		id[i] = byte(random.Uint32())
@@ -135,7 +135,7 @@ func (s *stored) aggregates(size, atMost int) []string {
 	if len(blocks) == 0 {
 		return nil
 	}
-	random := rand.New(rand.NewPCG(1, uint64(size)))
+	random := rand.New(rand.NewPCG(1, uint64(size))) //nolint:gosec // the same on every run
 	ids := make([]string, atMost)
 	for i := range ids {
 		ids[i] = aggregateID(blocks[random.IntN(len(blocks))], random.IntN(blockSize/size))

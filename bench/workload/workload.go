@@ -59,6 +59,8 @@ type Sample struct {
 
 	// Ratio is to the rate without what the workload is about.
 	Ratio float64 `json:"ratio_to_without,omitempty"`
+	// Growth is the ratio to the rate with the fewest events stored, measured right after.
+	Growth float64 `json:"ratio_to_lowest_level,omitempty"`
 	// WriterRate is what writers beside the reader saved, in events a second.
 	WriterRate float64 `json:"writer_rate,omitempty"`
 	// MemoryMiB is the peak of a process that does nothing else, in MiB.

@@ -38,8 +38,9 @@ const (
 	stopLimit  = 30 * time.Second
 )
 
-// settings are the server's arguments. Durability stays as it is by default.
-var settings = []string{"-c", "max_connections=300", "-c", "shared_buffers=256MB"}
+// settings are the server's arguments. Durability stays as it is by default. The
+// buffers are only taken as they are used; benchmarks fill them.
+var settings = []string{"-c", "max_connections=300", "-c", "shared_buffers=1GB"}
 
 // server is a running PostgreSQL in a container.
 type server struct {

@@ -81,7 +81,7 @@ func TestServerIsDurableAndLargeEnough(t *testing.T) {
 		"synchronous_commit": "on",
 		"full_page_writes":   "on",
 		"max_connections":    "300",
-		"shared_buffers":     "256MB",
+		"shared_buffers":     "1GB",
 	} {
 		var got string
 		if err := pool.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got); err != nil {

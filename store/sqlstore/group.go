@@ -111,9 +111,11 @@ func (sv *save) result() ([]eventsource.Record, error) {
 
 // batch is some saves that share a transaction.
 type batch struct {
-	saves   []*save
-	records int
-	cancel  context.CancelFunc
+	saves []*save
+	// aggregates are those of the records, one for each. The records themselves may
+	// be their callers' again before the batch has landed.
+	aggregates []string
+	cancel     context.CancelFunc
 	// waiting is how many callers still wait. When none does, the batch is cancelled.
 	waiting int
 }
@@ -181,7 +183,8 @@ func (s *Store) join(sv *save) (joined, *batch) {
 	}
 	if g.running == 0 {
 		g.running = 1
-		lone := &batch{saves: []*save{sv}, records: len(sv.records)}
+		lone := new(batch)
+		lone.add(sv)
 		g.batches = append(g.batches, lone)
 		return first, lone
 	}
@@ -189,7 +192,7 @@ func (s *Store) join(sv *save) (joined, *batch) {
 	g.queued += len(sv.records)
 	if g.running < g.limit && g.worthwhile() {
 		g.running++
-		go s.runBatches() //nolint:gosec // the batches are of others, and end with their contexts
+		go s.runBatches()
 	}
 	return queued, nil
 }
@@ -199,7 +202,7 @@ func (s *Store) join(sv *save) (joined, *batch) {
 func (g *group) worthwhile() bool {
 	flying := 0
 	for _, b := range g.batches {
-		flying += b.records
+		flying += len(b.aggregates)
 	}
 	return g.queued-g.passed >= max(secondBatch, flying)
 }
@@ -288,7 +291,7 @@ func (g *group) next(cancel context.CancelFunc) *batch {
 	size := 0
 	for len(g.queue) > 0 {
 		sv := g.queue[0]
-		if len(b.saves) > 0 && (b.records+len(sv.records) > maxBatchRecords || size+sv.size > maxBatchSize) {
+		if len(b.saves) > 0 && (len(b.aggregates)+len(sv.records) > maxBatchRecords || size+sv.size > maxBatchSize) {
 			break
 		}
 		g.queue[0], g.queue = nil, g.queue[1:]
@@ -304,13 +307,19 @@ func (g *group) next(cancel context.CancelFunc) *batch {
 		}
 		sv.batch = b
 		b.waiting++
-		b.saves = append(b.saves, sv)
-		b.records += len(sv.records)
+		b.add(sv)
 		size += sv.size
 	}
 	g.queue = append(kept, g.queue...)
 	g.batches = append(g.batches, b)
 	return b
+}
+
+func (b *batch) add(sv *save) {
+	b.saves = append(b.saves, sv)
+	for i := range sv.records {
+		b.aggregates = append(b.aggregates, sv.records[i].AggregateID)
+	}
 }
 
 // aggregates is a set of IDs, nil if it is empty for good.
@@ -323,8 +332,8 @@ func (g *group) underWay() aggregates {
 	}
 	under := aggregates{}
 	for _, b := range g.batches {
-		for _, sv := range b.saves {
-			under.add(sv)
+		for _, id := range b.aggregates {
+			under[id] = struct{}{}
 		}
 	}
 	return under

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -98,9 +99,10 @@ type selection struct {
 	oneAggregate bool
 	// needsEnd asks for the horizon as it is now.
 	needsEnd bool
-	// afterVersion and upTo bound the pages of a stream that follow the first.
+	// afterVersion and bound are for the pages of a stream that follow the first.
+	// There is nothing to read behind the bound.
 	afterVersion int
-	upTo         string
+	bound        horizon
 }
 
 // load reads a selection as one page.
@@ -161,6 +163,8 @@ func pages(ctx context.Context, p pager, query eventsource.Query, ahead bool) it
 	return func(yield func(*page, error) bool) {
 		var reading sync.WaitGroup
 		defer reading.Wait()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // who breaks off does not wait for a page, nor for a connection
 
 		sel := selection{Query: query, oneAggregate: query.AggregateID != "", needsEnd: true}
 		left := query.Limit
@@ -176,8 +180,8 @@ func pages(ctx context.Context, p pager, query eventsource.Query, ahead bool) it
 				yield(got, nil)
 				return
 			}
-			if isFirst && !query.Descending {
-				if sel.upTo, err = streamEnd(ctx, p, &sel, got); err != nil {
+			if isFirst {
+				if err := sel.endAt(ctx, p, got); err != nil {
 					yield(nil, err)
 					return
 				}
@@ -216,17 +220,22 @@ func atMost(left, size int) int {
 	return size
 }
 
-// streamEnd is where a stream ends: the horizon, or the aggregate's last event.
-func streamEnd(ctx context.Context, p pager, sel *selection, first *page) (string, error) {
-	if !sel.oneAggregate {
-		return first.horizon.end, nil
+// endAt keeps where a stream ends, given its first page: at the horizon, or at the
+// aggregate's last event.
+func (sel *selection) endAt(ctx context.Context, p pager, first *page) error {
+	switch {
+	case !sel.oneAggregate:
+		sel.bound = first.horizon
+		return nil
+	case sel.Descending: // it goes to the beginning
+		return nil
 	}
 	last := selection{oneAggregate: true, Query: eventsource.Query{AggregateID: sel.AggregateID, Limit: 1, Descending: true}}
 	got, err := p.page(ctx, &last)
-	if err != nil || len(got.records) == 0 {
-		return "", err
+	if err == nil && len(got.records) > 0 {
+		sel.bound.end = got.records[0].SequenceID
 	}
-	return got.records[0].SequenceID, nil
+	return err
 }
 
 // continueAfter makes the selection that of the next page.
@@ -268,27 +277,27 @@ func (s *Store) pageOn(ctx context.Context, conn *pgx.Conn, sel *selection) (*pa
 	if sel.oneAggregate {
 		return got, s.sendPage(ctx, conn, sel, how{}, got)
 	}
-	from, err := s.session(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
+	byIndex := sel.laterThan == nil && sel.From == 0 && sel.Until == 0
 	rest := *sel
-	if known := s.knownHorizon(conn); from.direct && sel.mayEndAt(known.end) {
-		err := s.sendPage(ctx, conn, sel, how{byIndex: true, session: from.pid, known: known}, got)
-		if err != nil || sel.isWhole(got, known.end) {
+	if known := s.horizonFor(sel, byIndex); known.end != "" {
+		err := s.sendPage(ctx, conn, sel, how{known: known, byIndex: byIndex}, got)
+		n := len(got.records)
+		// No record at all may also mean that the horizon is one of elsewhere.
+		if err != nil || n > 0 && (n == sel.Limit || known == sel.bound) {
 			return got, err
 		}
-		// It goes on behind what it has, which is final.
-		if n := len(got.records); n > 0 {
+		if n > 0 { // it goes on behind what it has, which is final
 			rest.continueAfter(got.records[n-1])
 			rest.Limit -= n
 		}
 	}
-	err = s.sendPage(ctx, conn, &rest, how{
-		horizon: true, begin: !from.readCommitted, byIndex: sel.laterThan == nil && sel.From == 0 && sel.Until == 0,
-	}, got)
+	from, err := s.session(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	err = s.sendPage(ctx, conn, &rest, how{horizon: true, begin: !from.readCommitted, byIndex: byIndex}, got)
 	if err == nil {
-		conn.PgConn().CustomData()[s.sql.horizonKey] = got.horizon
+		s.knowHorizon(got.horizon)
 	}
 	return got, err
 }
@@ -299,7 +308,11 @@ func (s *TxStore) page(ctx context.Context, sel *selection) (*page, error) {
 		return nil, err
 	}
 	got := new(page)
-	if err := s.store.sendPage(ctx, s.pgxTx, sel, how{horizon: !sel.oneAggregate}, got); err != nil {
+	h := how{horizon: !sel.oneAggregate}
+	if h.horizon && sel.bound.end != "" {
+		h = how{known: sel.bound}
+	}
+	if err := s.store.sendPage(ctx, s.pgxTx, sel, h, got); err != nil {
 		return nil, s.store.translate(ctx, "read", err)
 	}
 	return got, nil
@@ -307,49 +320,46 @@ func (s *TxStore) page(ctx context.Context, sel *selection) (*page, error) {
 
 // horizon is how far readers of a table may read.
 //
-// It stays true: no event at or below its end will ever appear that a later
-// statement of the same session does not see. So pages that end below it need
-// none of their own. It is kept with the connection, since another server might
-// have lost what this one had, and since a statement of another session is not
-// surely later.
+// It stays true: no event at or below its end will ever appear that a statement
+// which is sent after it was known does not see, for a transaction's events are
+// visible before its lock is gone. So pages that end below a known one need none of
+// their own. Another server may have lost what this one had, so a statement that
+// relies on it has the server check that it is still the one.
 type horizon struct {
-	end   string // a sequence ID
-	table uint32 // its oid: the search path may mean another one the next time
+	end    string // a sequence ID
+	table  uint32 // its oid: the search path may mean another one the next time
+	server time.Time
 }
 
-// horizonKey is where a connection keeps the last horizon that was read on it.
-const horizonKey = "github.com/eventsource-go/eventsource/store/sqlstore.horizon."
-
-func (s *Store) knownHorizon(conn *pgx.Conn) horizon {
-	known, _ := conn.PgConn().CustomData()[s.sql.horizonKey].(horizon)
-	return known
-}
-
-// mayEndAt reports whether a page that is read up to a known horizon could be all
-// that the selection asks for.
-func (sel *selection) mayEndAt(known string) bool {
-	switch {
-	case known == "" || sel.After >= known || sel.Descending || sel.needsEnd:
-		return false
-	case sel.laterThan != nil || sel.From != 0 || sel.Until != 0:
-		return false // it may look through many events in vain, once is enough
-	default:
-		return sel.Limit > 0 || sel.upTo != "" && sel.upTo <= known
+// horizonFor is a known horizon that may do for a page.
+func (s *Store) horizonFor(sel *selection, byIndex bool) horizon {
+	if sel.bound.end != "" {
+		return sel.bound
 	}
+	known := s.known.Load()
+	// A page that is not full has to be read on. Without an index it would have
+	// looked through many events for that.
+	if known == nil || sel.needsEnd || sel.Descending || sel.Limit == 0 || sel.After >= known.end || !byIndex {
+		return horizon{}
+	}
+	return *known
 }
 
-// isWhole reports whether a page that was read up to a known horizon is.
-func (sel *selection) isWhole(got *page, known string) bool {
-	return sel.Limit > 0 && len(got.records) == sel.Limit || sel.upTo != "" && sel.upTo <= known
+// knowHorizon keeps a horizon. One that is behind is no news: a transaction whose
+// clock is behind holds readers back, but adds nothing below.
+func (s *Store) knowHorizon(h horizon) {
+	known := s.known.Load()
+	if known == nil || known.table != h.table || !known.server.Equal(h.server) || known.end < h.end {
+		s.known.CompareAndSwap(known, &h)
+	}
 }
 
 // how a page is read.
 type how struct {
 	// horizon reads it first. Otherwise the page ends at a known one, if there is
-	// one, and is only read if session and table are still those of that.
+	// one, and is empty if server and table are not those of that.
 	horizon bool
 	known   horizon
-	session int
 	// begin opens a transaction for it, where a statement's own would be of the wrong
 	// isolation level.
 	begin bool
@@ -390,7 +400,7 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h 
 		}
 	}
 	if h.horizon {
-		if err := results.QueryRow().Scan(&got.horizon.end, &got.horizon.table); err != nil {
+		if err := results.QueryRow().Scan(&got.horizon.end, &got.horizon.table, &got.horizon.server); err != nil {
 			return err
 		}
 	}
@@ -457,7 +467,7 @@ func (s *Store) pageSQL(sel *selection, h how) (string, []any) {
 	}
 	if h.known.end != "" {
 		where = append(where, "e.sequence_id <= "+argument(h.known.end),
-			"pg_backend_pid() = "+argument(h.session), "'"+s.sql.table+"'::regclass::oid = "+argument(h.known.table))
+			"'"+s.sql.table+"'::regclass::oid = "+argument(h.known.table), "pg_postmaster_start_time() = "+argument(h.known.server))
 	}
 	if sel.After != "" {
 		where = append(where, "e.sequence_id > "+argument(sel.After))
@@ -465,8 +475,8 @@ func (s *Store) pageSQL(sel *selection, h how) (string, []any) {
 	if sel.Before != "" {
 		where = append(where, "e.sequence_id < "+argument(sel.Before))
 	}
-	if sel.upTo != "" {
-		where = append(where, "e.sequence_id <= "+argument(sel.upTo))
+	if sel.bound.end != "" && h.known.end == "" {
+		where = append(where, "e.sequence_id <= "+argument(sel.bound.end))
 	}
 	if sel.laterThan != nil {
 		where = append(where, "e.timestamp > "+argument(*sel.laterThan))

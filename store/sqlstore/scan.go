@@ -69,8 +69,8 @@ func (rr *recordReader) readRaw() (r eventsource.Record, err error) {
 	sequenceID := len(values[columnSequenceID])
 	ids := string(append(append(make([]byte, 0, 128), values[columnSequenceID]...), values[columnAggregateID]...))
 	r.SequenceID, r.AggregateID = ids[:sequenceID], ids[sequenceID:]
-	r.Version = int(binary.BigEndian.Uint64(values[columnVersion]))       //nolint:gosec // a bigint above 0
-	r.Timestamp = int64(binary.BigEndian.Uint64(values[columnTimestamp])) //nolint:gosec // a bigint
+	r.Version = int(binary.BigEndian.Uint64(values[columnVersion]))
+	r.Timestamp = int64(binary.BigEndian.Uint64(values[columnTimestamp]))
 	r.Type, r.UserID = rr.last.Type, rr.last.UserID
 	if r.Type != string(values[columnType]) {
 		r.Type = string(values[columnType])

@@ -14,8 +14,6 @@ var sqlFiles embed.FS
 type statements struct {
 	// table is the quoted name.
 	table string
-	// horizonKey is where a connection keeps the table's horizon.
-	horizonKey string
 
 	begin, commit                                  string
 	append                                         string
@@ -47,7 +45,6 @@ func newStatements(schema, table string) *statements {
 	}
 	return &statements{
 		table:           pgident.Quote(schema, table),
-		horizonKey:      horizonKey + pgident.Quote(schema, table),
 		begin:           load("begin"),
 		commit:          load("commit"),
 		append:          load("append"),

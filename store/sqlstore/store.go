@@ -34,7 +34,9 @@ type Store struct {
 
 	// seen is the time of the highest sequence ID that this store has seen, in
 	// Unix milliseconds.
-	seen     atomic.Int64
+	seen atomic.Int64
+	// known is a horizon that was read before.
+	known    atomic.Pointer[horizon]
 	group    group
 	notifier notifier
 	watchers watchers
