@@ -146,7 +146,7 @@ func TestEveryGrantIsNeeded(t *testing.T) {
 					return err
 				}
 			}
-			_, err := store.LoadBySequenceID(t.Context(), "", 1)
+			_, err := store.LoadBySequenceID(t.Context(), "", 0) // a full page might need no horizon of its own
 			return err
 		}
 		if err := use(); err != nil {
