@@ -93,6 +93,9 @@ type contents struct {
 func Run(ctx context.Context, c Config) ([]Cell, []Database, error) {
 	r := &runner{Config: c, prefix: databasePrefix + strings.ToLower(rand.Text()[:6]) + "_", holds: map[string]contents{}}
 	err := r.run(ctx)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err) // a broken connection, for instance
+	}
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	for name := range r.holds {
