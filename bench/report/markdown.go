@@ -16,7 +16,8 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	r.writeHead(p)
 	r.WriteFigures(p)
 	for _, level := range r.levels() {
-		p.printf("\n## With %s events stored\n", thousands(float64(level)))
+		p.printf("\n## With %s events stored\n\n", thousands(float64(level)))
+		r.WriteGlance(p, level)
 		for _, workload := range r.Workloads {
 			r.writeWorkload(p, level, workload)
 		}

@@ -1,10 +1,12 @@
-//go:build !unix
+//go:build !linux
 
 package workload
 
 import (
 	"errors"
-	"os"
+	"fmt"
 )
 
-func peakMemory(*os.ProcessState) (int64, error) { return 0, errors.ErrUnsupported }
+func peakMemory() (int64, error) {
+	return 0, fmt.Errorf("peak of memory: %w", errors.ErrUnsupported)
+}

@@ -135,6 +135,8 @@ const memoryEvents = 1_000_000
 type Streamed struct {
 	Events  int
 	Seconds float64
+	// Peak is the largest resident set of the process, in bytes.
+	Peak int64
 }
 
 // memory streams in a process of its own and takes the peak of its memory.
@@ -156,11 +158,7 @@ func memory(ctx context.Context, r *run) (Sample, error) {
 	if err := json.Unmarshal(stdout.Bytes(), &done); err != nil {
 		return Sample{}, err
 	}
-	peak, err := peakMemory(cmd.ProcessState)
-	if err != nil {
-		return Sample{}, err
-	}
-	return Sample{Events: done.Events, Seconds: done.Seconds, MemoryMiB: float64(peak) / (1 << 20)}, nil
+	return Sample{Events: done.Events, Seconds: done.Seconds, MemoryMiB: float64(done.Peak) / (1 << 20)}, nil
 }
 
 // EnvStreamURL is the environment variable with the database for [Stream].
@@ -184,6 +182,9 @@ func Stream(ctx context.Context, s system.System, url string, events int) (Strea
 		return done.Events < events
 	})
 	done.Seconds = time.Since(began).Seconds()
+	if err == nil {
+		done.Peak, err = peakMemory()
+	}
 	if err == nil && done.Events < events {
 		err = fmt.Errorf("%d events were delivered, not %d", done.Events, events)
 	}

@@ -38,9 +38,9 @@ const (
 	stopLimit  = 30 * time.Second
 )
 
-// settings are the server's arguments. Durability stays as it is by default. The
-// buffers are only taken as they are used; benchmarks fill them.
-var settings = []string{"-c", "max_connections=300", "-c", "shared_buffers=1GB"}
+// settings are the server's arguments. Durability stays as it is by default. Memory
+// and disk are only taken as they are used; benchmarks use them.
+var settings = []string{"-c", "max_connections=300", "-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB"}
 
 // server is a running PostgreSQL in a container.
 type server struct {
