@@ -326,6 +326,11 @@ func TestMarkdownOfASmallReport(t *testing.T) {
 
 ## With 1,000 events stored
 
+| events/s | raw | ours | peer |
+| --- | --- | --- | --- |
+| save/1/new/1 | 1,100 | 1,234,568 | — |
+| missed/16 | — | 0 of 5,000 | **2,000** of 2,000 |
+
 ### save/1/new/1
 
 One event | a save.
