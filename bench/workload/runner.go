@@ -168,6 +168,8 @@ func (r *runner) workload(ctx context.Context, level int, w Workload) ([]Cell, e
 			switch {
 			case ctx.Err() != nil:
 				return nil, ctx.Err()
+			case errors.Is(err, errNothing):
+				cell.Missing = err.Error()
 			case err != nil:
 				cell.Failed = err.Error()
 			case missing != "":

@@ -128,6 +128,31 @@ func TestRunGoesOnWithoutASystemThatFails(t *testing.T) {
 	}
 }
 
+func TestRunSaysWhichReaderDeliveredNothingInTime(t *testing.T) {
+	t.Parallel()
+	slow := system.Raw()
+	open := slow.Open
+	slow.Open = func(ctx context.Context, url string, conns int) (system.Session, error) {
+		s, err := open(ctx, url, conns)
+		return deliversNothing{s}, err
+	}
+	cells, _, err := Run(t.Context(), *config(t, `^catch-up/stream$`, slow))
+	if err != nil || len(cells) != 1 {
+		t.Fatalf("got %d cells and %v, want 1", len(cells), err)
+	}
+	if got := cells[0]; got.Missing != errNothing.Error() || got.Failed != "" || len(got.Samples) > 0 {
+		t.Errorf("got %+v, want one that says that nothing was delivered, and did not fail", got)
+	}
+}
+
+// deliversNothing waits until it is told to stop.
+type deliversNothing struct{ system.Session }
+
+func (deliversNothing) Stream(ctx context.Context, _ func(system.ID) bool) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 type failsToClose struct {
 	system.Session
 	err error
