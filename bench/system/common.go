@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -34,4 +35,27 @@ func openPool(ctx context.Context, url string, conns int) (*pgxpool.Pool, error)
 		held = append(held, conn)
 	}
 	return pool, nil
+}
+
+// pollPause is how long a reader that is not woken waits when nothing is new.
+const pollPause = 2 * time.Millisecond
+
+// poll calls read, which returns how many events were new, until ctx ends.
+func poll(ctx context.Context, read func() (n int, err error)) error {
+	for {
+		n, err := read()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case n > 0:
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pollPause):
+		}
+	}
 }

@@ -44,9 +44,6 @@ func Goes() System {
 	}
 }
 
-// goesPause is between two looks of the reader when nothing is new.
-const goesPause = 2 * time.Millisecond
-
 func newGoesStore(pool *pgxpool.Pool) *postgres.EventStore {
 	registry := codec.New()
 	codec.Register[payload.FileAdded](registry, "FileAdded")
@@ -199,22 +196,7 @@ func (s *goesSession) Follow(ctx context.Context, ready func(), deliver func(ID)
 		return err
 	}
 	ready()
-	for {
-		n, err := s.catchUp(ctx, &progress, deliver)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		case n > 0:
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(goesPause):
-		}
-	}
+	return poll(ctx, func() (int, error) { return s.catchUp(ctx, &progress, deliver) })
 }
 
 // goesProgress is the library's projection.Progressor: the time of the last events

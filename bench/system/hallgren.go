@@ -36,9 +36,6 @@ func Hallgren() System {
 	}
 }
 
-// hallgrenPause is between two looks of the reader when nothing is new.
-const hallgrenPause = 2 * time.Millisecond
-
 // aggregateName is the type of all aggregates, where a system has types of them.
 const aggregateName = "file"
 
@@ -179,27 +176,14 @@ func (s *hallgrenSession) Follow(ctx context.Context, ready func(), deliver func
 	}
 	fetch := s.store.All(last + 1)
 	ready()
-	for {
-		n := 0
-		err := s.fetch(ctx, fetch, func(id ID) bool {
+	return poll(ctx, func() (n int, err error) {
+		err = s.fetch(ctx, fetch, func(id ID) bool {
 			n++
 			deliver(id)
 			return true
 		})
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		case n > 0:
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(hallgrenPause):
-		}
-	}
+		return n, err
+	})
 }
 
 // fetch delivers what one more fetch brings.

@@ -257,32 +257,18 @@ func perAggregateParts(events []payload.Event, perAggregate int) iter.Seq2[strin
 
 type naiveSession struct{ *rawSession }
 
-const naivePause = 2 * time.Millisecond
-
 func (s naiveSession) Follow(ctx context.Context, ready func(), deliver func(ID)) error {
 	var place string
 	if err := s.pool.QueryRow(ctx, `SELECT coalesce(max(sequence_id), '') FROM events`).Scan(&place); err != nil {
 		return err
 	}
 	ready()
-	for {
+	return poll(ctx, func() (int, error) {
 		records, err := s.page(ctx, place, followPage)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		}
 		for _, record := range records {
 			deliver(ID{Aggregate: record.aggregateID, Version: record.version})
 			place = record.sequenceID
 		}
-		if len(records) == 0 {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(naivePause):
-			}
-		}
-	}
+		return len(records), err
+	})
 }
