@@ -34,9 +34,10 @@ var (
 	// registered with it.
 	ErrUnknownType = errors.New("eventsource: unknown event type")
 
-	// ErrTooLarge is returned when the data of an event exceeds the store's limit.
-	// The details are in a [TooLargeError].
-	ErrTooLarge = errors.New("eventsource: event too large")
+	// ErrTooLarge is returned when an event, or the events of one save together,
+	// are larger than the store takes; none of the save is stored. The details are
+	// in a [TooLargeError] or in a [SaveTooLargeError].
+	ErrTooLarge = errors.New("eventsource: too large")
 
 	// ErrTransactionDone is returned by Commit and Rollback of a
 	// [StoreTransaction] that was committed or rolled back before.
@@ -78,18 +79,45 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 type TooLargeError struct {
 	// AggregateID and Type name the event.
 	AggregateID, Type string
-	// Size is the length of the event's data and Limit the most that the store
-	// takes, both in bytes.
+	// Size is the size of the event and Limit the most that the store takes, both
+	// in bytes. The store says what counts: the event's data alone, or also its
+	// metadata and IDs.
 	Size, Limit int
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("%v: %s of aggregate %q has %d bytes of data, the limit is %d",
+	return fmt.Sprintf("%v: %s of aggregate %q has %d bytes, the limit is %d",
 		ErrTooLarge, e.Type, e.AggregateID, e.Size, e.Limit)
 }
 
 // Unwrap returns [ErrTooLarge].
 func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
+
+// SaveTooLargeError says that the events of one save are together more than the
+// store can keep atomically, although it takes each of them alone. They can be
+// saved in parts, each of which is atomic. It unwraps to [ErrTooLarge].
+type SaveTooLargeError struct {
+	// Events is how many events the save has, and MaxEvents the most that the store
+	// takes, 0 if their number is not what is too large.
+	Events, MaxEvents int
+	// Size is the size of the events together and MaxSize the most that the store
+	// takes, both in bytes; both are 0 if the size is not what is too large.
+	Size, MaxSize int
+}
+
+func (e *SaveTooLargeError) Error() string {
+	msg := fmt.Sprintf("%v: one save has %d events", ErrTooLarge, e.Events)
+	if e.MaxEvents > 0 {
+		msg += fmt.Sprintf(", the limit is %d", e.MaxEvents)
+	}
+	if e.MaxSize > 0 {
+		msg += fmt.Sprintf(", with %d bytes together, the limit is %d", e.Size, e.MaxSize)
+	}
+	return msg + "; save them in parts, each of which is atomic"
+}
+
+// Unwrap returns [ErrTooLarge].
+func (e *SaveTooLargeError) Unwrap() error { return ErrTooLarge }
 
 // OutcomeUnknownError says which events may or may not have been stored. It
 // unwraps to [ErrOutcomeUnknown] and to what went wrong.

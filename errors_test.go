@@ -22,7 +22,24 @@ func TestErrors_say_what_happened_and_unwrap_to_their_sentinel(t *testing.T) {
 		{
 			&eventsource.TooLargeError{AggregateID: "a", Type: "T", Size: 9, Limit: 8},
 			[]error{eventsource.ErrTooLarge},
-			`eventsource: event too large: T of aggregate "a" has 9 bytes of data, the limit is 8`,
+			`eventsource: too large: T of aggregate "a" has 9 bytes, the limit is 8`,
+		},
+		{
+			&eventsource.SaveTooLargeError{Events: 9, MaxEvents: 8},
+			[]error{eventsource.ErrTooLarge},
+			"eventsource: too large: one save has 9 events, the limit is 8; save them in parts, each of which is atomic",
+		},
+		{
+			&eventsource.SaveTooLargeError{Events: 9, Size: 70, MaxSize: 60},
+			[]error{eventsource.ErrTooLarge},
+			"eventsource: too large: one save has 9 events, with 70 bytes together, the limit is 60; " +
+				"save them in parts, each of which is atomic",
+		},
+		{
+			&eventsource.SaveTooLargeError{Events: 9, MaxEvents: 8, Size: 70, MaxSize: 60},
+			[]error{eventsource.ErrTooLarge},
+			"eventsource: too large: one save has 9 events, the limit is 8, with 70 bytes together, the limit is 60; " +
+				"save them in parts, each of which is atomic",
 		},
 		{
 			&eventsource.OutcomeUnknownError{AggregateIDs: []string{"a", "b"}, Err: errFake},

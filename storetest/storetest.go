@@ -47,7 +47,9 @@ func Run(t *testing.T, h Harness) { testsuite.Run(t, h) }
 // Benchmark measures a store: saves, transactions, loads of an aggregate, and
 // reading all events in order. Each sub-benchmark reports events per second and
 // allocations, and fails when a save or a load is not of as many events as it
-// should be. Streams are left out where the store is no [eventsource.Querier].
+// should be. Streams are left out where the store is no [eventsource.Querier],
+// saves of 100 events where it refuses them with [eventsource.SaveTooLargeError].
+// It must take saves of 50.
 //
 // Each call of open makes an empty storage, outside the measured time, for one
 // benchmark or several:

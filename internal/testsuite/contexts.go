@@ -103,7 +103,7 @@ func testContexts(t *testing.T, h Harness) {
 			save(t, store, record("a"), record("a"), record("a"), record("a"), record("a"))
 		}
 		for range 20 {
-			save(t, store, manyRecords("b", 100)...)
+			h.saveAll(t, store, manyRecords("b", 100)...)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

@@ -1,7 +1,10 @@
 package testsuite
 
 import (
+	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/eventsource-go/eventsource"
@@ -37,4 +40,69 @@ func testInput(t *testing.T, h Harness) {
 		everyRead(t, store, nil)
 		save(t, store, record("good"))
 	})
+
+	if h.MaxSaveEvents > 0 {
+		testMaxSaveEvents(t, h)
+	}
+}
+
+func testMaxSaveEvents(t *testing.T, h Harness) {
+	// Those of one aggregate may cost a store less than those of many.
+	kinds := map[string]func(prefix string, count int) []eventsource.Record{
+		"of one aggregate": manyRecords,
+		"of an aggregate each": func(prefix string, count int) []eventsource.Record {
+			records := manyRecords(prefix, count)
+			for i := range records {
+				records[i].AggregateID += fmt.Sprint(" ", i)
+			}
+			return records
+		},
+	}
+	for name, saveIn := range savers() {
+		for kind, events := range kinds {
+			h.run(t, name+" of the most events "+kind+" works, and of one more leaves nothing", func(t *testing.T, open Storage) {
+				store := open(anyTime)
+				stored, err := saveIn(t.Context(), store, events("most", h.MaxSaveEvents)...)
+				if err != nil || len(stored) != h.MaxSaveEvents {
+					t.Fatalf("%d of %d events were stored: %v", len(stored), h.MaxSaveEvents, err)
+				}
+				more := events("more", h.MaxSaveEvents+1)
+				_, err = saveIn(t.Context(), store, more...)
+				checkSaveTooLarge(t, err, len(more), h.MaxSaveEvents)
+				for _, s := range []eventsource.Store{store, open(anyTime)} {
+					everyRead(t, s, stored)
+					checkVersions(t, s, more[0].AggregateID, 0)
+				}
+				everyRead(t, store, append(stored, save(t, store, more[0])...))
+			})
+		}
+
+		h.run(t, "the most events of "+name+" are not shared with others that save at once", func(t *testing.T, open Storage) {
+			store := open(anyTime)
+			var wg sync.WaitGroup
+			for w := range 4 {
+				wg.Go(func() {
+					id := fmt.Sprint("writer ", w)
+					if _, err := saveIn(t.Context(), store, manyRecords(id, h.MaxSaveEvents)...); err != nil {
+						t.Errorf("%s: %v", id, err)
+					}
+					_, err := saveIn(t.Context(), store, manyRecords(id, h.MaxSaveEvents+1)...)
+					checkSaveTooLarge(t, err, h.MaxSaveEvents+1, h.MaxSaveEvents)
+				})
+			}
+			wg.Wait()
+			for w := range 4 {
+				checkVersions(t, store, fmt.Sprint("writer ", w), h.MaxSaveEvents)
+			}
+		})
+	}
+}
+
+func checkSaveTooLarge(t testing.TB, err error, events, most int) {
+	t.Helper()
+	wantError(t, fmt.Sprint("save of ", events, " events"), err, eventsource.ErrTooLarge)
+	var tooLarge *eventsource.SaveTooLargeError
+	if !errors.As(err, &tooLarge) || tooLarge.Events != events || tooLarge.MaxEvents != most {
+		t.Errorf("save of %d events, of which there can be %d: error is %#v", events, most, err)
+	}
 }

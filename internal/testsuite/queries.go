@@ -220,7 +220,7 @@ func testQueries(t *testing.T, h Harness) {
 					AggregateID: fmt.Sprint("aggregate ", i%2), Type: fmt.Sprint("Type", (batch+i)%3), Timestamp: int64(len(stored) + i + 1),
 				}
 			}
-			stored = append(stored, save(t, store, records...)...)
+			stored = append(stored, h.saveAll(t, store, records...)...)
 		}
 		for _, query := range []eventsource.Query{
 			{}, {Descending: true}, {Limit: 2999}, {Limit: 128}, {Limit: 129}, {AggregateID: "aggregate 1"},
@@ -236,7 +236,7 @@ func testQueries(t *testing.T, h Harness) {
 		store := open(anyTime)
 		querier := store.(eventsource.Querier)
 		for range 5 {
-			save(t, store, slices.Repeat([]eventsource.Record{record("a")}, 100)...)
+			h.saveAll(t, store, manyRecords("a", 100)...)
 		}
 		for _, query := range []eventsource.Query{{}, {AggregateID: "a"}} {
 			want := len(expected(loadAll(t, store), query))
@@ -261,7 +261,7 @@ func testQueries(t *testing.T, h Harness) {
 	h.run(t, "breaking out of a query frees everything", func(t *testing.T, open Storage) {
 		store := open(anyTime)
 		querier := store.(eventsource.Querier)
-		save(t, store, slices.Repeat([]eventsource.Record{record("a")}, 300)...)
+		h.saveAll(t, store, manyRecords("a", 300)...)
 		for range 200 { // more often than any pool has connections
 			for _, err := range querier.Query(t.Context(), eventsource.Query{}) {
 				if err != nil {

@@ -44,6 +44,10 @@ type Harness struct {
 	// Lacks names what the store cannot do. It is then shown to refuse it. Defaults
 	// to nothing.
 	Lacks []Ability
+	// MaxSaveEvents is the most events that one save can have, at least 12, which
+	// the suite saves at once. A save of more is shown to be refused with an
+	// [eventsource.SaveTooLargeError]. Defaults to 0, no limit.
+	MaxSaveEvents int
 }
 
 func (h Harness) lacks(a Ability) bool { return slices.Contains(h.Lacks, a) }
@@ -87,6 +91,19 @@ func save(t testing.TB, store eventsource.Store, records ...eventsource.Record) 
 	stored, err := trySave(t.Context(), store, records...)
 	if err != nil {
 		t.Fatalf("save: %v", err)
+	}
+	return stored
+}
+
+// saveAll stores records of which there may be more than one save can have.
+func (h Harness) saveAll(t testing.TB, store eventsource.Store, records ...eventsource.Record) []eventsource.Record {
+	t.Helper()
+	if h.MaxSaveEvents == 0 {
+		return save(t, store, records...)
+	}
+	var stored []eventsource.Record
+	for part := range slices.Chunk(records, h.MaxSaveEvents) {
+		stored = append(stored, save(t, store, part...)...)
 	}
 	return stored
 }

@@ -26,6 +26,7 @@ type Store struct {
 	events  *events
 	clock   func() time.Time
 	maxData int
+	maxSave int // events, 0 if there is no limit
 }
 
 var (
@@ -53,6 +54,13 @@ func WithClock(clock func() time.Time) Option {
 // [DefaultMaxDataSize].
 func WithMaxDataSize(bytes int) Option {
 	return func(s *Store) { s.maxData = bytes }
+}
+
+// WithMaxSaveEvents sets the most events that one save or transaction can have,
+// like that of a database with such a limit: more are refused with an
+// [eventsource.SaveTooLargeError]. Defaults to 0, no limit.
+func WithMaxSaveEvents(n int) Option {
+	return func(s *Store) { s.maxSave = n }
 }
 
 // WithEventsOf makes the store another handle on the events of other, like a
@@ -124,7 +132,13 @@ func (s *Store) check(ctx context.Context, records []eventsource.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return eventsource.CheckRecords(records, s.maxData)
+	if err := eventsource.CheckRecords(records, s.maxData); err != nil {
+		return err
+	}
+	if s.maxSave > 0 && len(records) > s.maxSave {
+		return &eventsource.SaveTooLargeError{Events: len(records), MaxEvents: s.maxSave}
+	}
+	return nil
 }
 
 // append assigns and stores, and returns copies. It takes ownership of records.

@@ -43,6 +43,19 @@ func TestStoreThatTakesNoLargeData(t *testing.T) {
 	})
 }
 
+func TestStoreThatTakesFewEventsAtOnce(t *testing.T) {
+	const most = 12 // the least that the suite asks for
+	storetest.Run(t, storetest.Harness{
+		Open: func(*testing.T) storetest.Storage {
+			shared := memstore.New()
+			return func(clock func() time.Time) eventsource.Store {
+				return memstore.New(memstore.WithEventsOf(shared), memstore.WithClock(clock), memstore.WithMaxSaveEvents(most))
+			}
+		},
+		MaxSaveEvents: most,
+	})
+}
+
 func openShared() storetest.Storage {
 	shared := memstore.New()
 	return func(clock func() time.Time) eventsource.Store {
