@@ -1,0 +1,381 @@
+package dynamostore
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// chain reads the events of a shard, or those of one type in it, from an index.
+// Each event names the one before it, so a reader that follows the links misses
+// none, whatever the index does not show yet.
+type chain struct {
+	store      *Store
+	head       *head
+	eventType  string // "" for all
+	after      string // it is read for events after this one
+	descending bool
+
+	// at is where the links have been followed to: ascending, nothing is missing up to
+	// it; descending, it is the next event to come, "" after the last one.
+	at string
+	// page are events that were linked and not taken yet.
+	page []event
+	// ahead is the page that is being read ahead, nil if none is.
+	ahead chan page
+	// behind is true when the index did not show the next event in time.
+	behind bool
+}
+
+// page is what one query of an index gives.
+type page struct {
+	after  string
+	events []event
+	more   bool
+	err    error
+}
+
+// maxPage is how many events are asked for at a time. DynamoDB ends a page at 1 MB
+// anyway.
+const maxPage = 1000
+
+func (c *chain) prev(e *event) string {
+	if c.eventType == "" {
+		return e.prev
+	}
+	return e.typePrev
+}
+
+func (c *chain) index() (name, partitionName string) {
+	if c.eventType == "" {
+		return SequenceIndex, attrShard
+	}
+	return TypeIndex, attrShardType
+}
+
+// last is the chain's last event, as its head says.
+func (c *chain) last() string { return c.head.lastOf(c.eventType) }
+
+// next is the next event, nil if there is none at hand.
+func (c *chain) next() *event {
+	if len(c.page) == 0 {
+		return nil
+	}
+	return &c.page[0]
+}
+
+func (c *chain) take() *event {
+	e := &c.page[0]
+	c.page = c.page[1:]
+	return e
+}
+
+// over reports whether the chain has been read to its end.
+func (c *chain) over() bool {
+	if c.descending {
+		return c.at <= c.after
+	}
+	return c.at >= c.last()
+}
+
+// fill sees to it that the next event is at hand, unless the chain is over or the
+// index does not show it in time.
+func (c *chain) fill(ctx context.Context, limit int) error {
+	if len(c.page) > 0 || c.behind || c.over() {
+		return nil
+	}
+	deadline := time.Now().Add(c.store.indexTimeout)
+	for wait := newBackoff(); ; {
+		p := c.turn(ctx, limit)
+		if p.err != nil {
+			return p.err
+		}
+		c.link(p.events)
+		if len(c.page) > 0 {
+			if p.more && len(c.page) == len(p.events) && !c.over() {
+				c.readAhead(ctx, limit)
+			}
+			return nil
+		}
+		if time.Now().After(deadline) {
+			c.behind = true
+			return nil
+		}
+		if err := wait.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// link accepts the events up to the first broken link.
+func (c *chain) link(events []event) {
+	for i := range events {
+		e := &events[i]
+		if c.descending {
+			if e.SequenceID != c.at {
+				break
+			}
+			c.at = c.prev(e)
+		} else {
+			if c.prev(e) > c.at {
+				break
+			}
+			c.at = e.SequenceID
+		}
+		c.page = append(c.page, *e)
+	}
+}
+
+// turn returns the next page: the one that was read ahead, if it fits.
+func (c *chain) turn(ctx context.Context, limit int) page {
+	if c.ahead != nil {
+		p := <-c.ahead
+		c.ahead = nil
+		if p.after == c.at {
+			return p
+		}
+	}
+	return c.read(ctx, c.at, limit)
+}
+
+// readAhead starts reading the page after this one. It ends with the context.
+func (c *chain) readAhead(ctx context.Context, limit int) {
+	after, ahead := c.at, make(chan page, 1)
+	c.ahead = ahead
+	go func() { ahead <- c.read(ctx, after, limit) }()
+}
+
+// read asks the index for a page of events after at, or from at on when descending.
+func (c *chain) read(ctx context.Context, at string, limit int) page {
+	condition := "#p = :p AND #s > :at"
+	if c.descending {
+		condition = "#p = :p AND #s <= :at"
+	}
+	return c.ask(ctx, condition, at, limit, !c.descending)
+}
+
+// ask makes a query. Pages without events are turned over.
+func (c *chain) ask(ctx context.Context, condition, at string, limit int, ascending bool) page {
+	index, partitionName := c.index()
+	partition := number(int64(c.head.shard))
+	if c.eventType != "" {
+		partition = text(shardType(c.head.shard, c.eventType))
+	}
+	if at == "" {
+		at = " " // before all sequence IDs; a key must not be empty
+	}
+	input := &dynamodb.QueryInput{
+		TableName: &c.store.table, IndexName: &index,
+		KeyConditionExpression:    &condition,
+		ExpressionAttributeNames:  map[string]string{"#p": partitionName, "#s": attrSequenceID},
+		ExpressionAttributeValues: item{":p": partition, ":at": text(at)},
+		ScanIndexForward:          &ascending,
+		Limit:                     aws.Int32(int32(limit)), //nolint:gosec // at most maxPage
+	}
+	for {
+		out, err := c.store.client.Query(ctx, input)
+		if err != nil {
+			return page{err: err}
+		}
+		c.store.hearTime(out.ResultMetadata)
+		p := page{after: at, more: len(out.LastEvaluatedKey) > 0}
+		for _, i := range out.Items {
+			e, err := parseEvent(i)
+			if err != nil {
+				return page{err: err}
+			}
+			p.events = append(p.events, e)
+		}
+		if len(p.events) > 0 || !p.more {
+			return p
+		}
+		input.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+}
+
+// from sets where a descending chain begins: at its last event before a sequence
+// ID, "" for the end. It reports false if the index did not show it in time.
+func (c *chain) from(ctx context.Context, before string) (found bool, err error) {
+	if c.at = c.last(); before == "" || c.at < before {
+		return true, nil
+	}
+	deadline := time.Now().Add(c.store.indexTimeout)
+	for wait := newBackoff(); ; {
+		// The first event that is not before it names the last one that is.
+		p := c.ask(ctx, "#p = :p AND #s >= :at", before, 1, true)
+		if p.err != nil {
+			return false, p.err
+		}
+		if len(p.events) > 0 && c.prev(&p.events[0]) < before {
+			c.at = c.prev(&p.events[0])
+			return true, nil
+		}
+		if time.Now().After(deadline) {
+			return false, nil
+		}
+		if err := wait.wait(ctx); err != nil {
+			return false, err
+		}
+	}
+}
+
+// lateness is the error of a chain whose index is behind.
+func (c *chain) lateness() error {
+	index, _ := c.index()
+	at := c.at
+	if at == "" || !c.descending {
+		at = c.last()
+	}
+	return &IndexBehindError{Index: index, SequenceID: at}
+}
+
+// merge puts chains into one order.
+type merge struct {
+	store  *Store
+	query  *eventsource.Query
+	heads  []head
+	chains []*chain
+	// end is the last event when the reading began.
+	end string
+	// need is how many events are asked for, 0 if nobody knows.
+	need int
+}
+
+// fill fills all chains.
+func (m *merge) fill(ctx context.Context) error {
+	limit := maxPage
+	if m.need > 0 {
+		// Each chain has its part, and a little more, since parts are not equal.
+		limit = min(limit, m.need)
+		if n := len(m.chains); n > 1 {
+			limit = min(limit, m.need/n+8)
+		}
+	}
+	var empty []*chain
+	for _, c := range m.chains {
+		if c.next() == nil {
+			empty = append(empty, c)
+		}
+	}
+	return inParallel(len(empty), func(i int) error { return empty[i].fill(ctx, limit) })
+}
+
+// ascend gives events until give wants no more, the end is reached, or the rest
+// cannot be proven to be without a gap.
+func (m *merge) ascend(ctx context.Context, give func(*eventsource.Record) bool) error {
+	given := false
+	for {
+		if err := m.fill(ctx); err != nil {
+			return err
+		}
+		first := m.first(func(a, b *event) bool { return a.SequenceID < b.SequenceID })
+		for _, c := range m.chains {
+			if c.behind && c.next() == nil {
+				return m.endBehind(c, given)
+			}
+		}
+		if first == nil {
+			return nil
+		}
+		id := first.next().SequenceID
+		if id > m.end || m.query.Before != "" && id >= m.query.Before {
+			return nil
+		}
+		if moved, err := m.fence(ctx, id); err != nil {
+			return err
+		} else if moved {
+			continue // there may be events that were not there before
+		}
+		given = true
+		if m.need > 0 {
+			m.need--
+		}
+		if !give(&first.take().Record) {
+			return nil
+		}
+	}
+}
+
+// first is the chain with the first event, nil if none has one.
+func (m *merge) first(less func(a, b *event) bool) *chain {
+	var first *chain
+	for _, c := range m.chains {
+		if c.next() != nil && (first == nil || less(c.next(), first.next())) {
+			first = c
+		}
+	}
+	return first
+}
+
+// fence moves the heads of the shards up to which nothing is proven at id, so that
+// no event will be added to them before it. It reports whether it has moved one.
+func (m *merge) fence(ctx context.Context, id string) (moved bool, err error) {
+	var behind []int
+	for i := range m.heads {
+		if m.heads[i].seq < id {
+			behind = append(behind, i)
+		}
+	}
+	if len(behind) == 0 {
+		return false, nil
+	}
+	return true, inParallel(len(behind), func(i int) error {
+		now, err := m.store.fence(ctx, behind[i], m.end)
+		if err == nil {
+			m.heads[behind[i]] = now
+		}
+		return err
+	})
+}
+
+// endBehind ends a reading at an event that an index does not show.
+func (m *merge) endBehind(c *chain, given bool) error {
+	const late = time.Minute
+	if given || time.Since(time.UnixMilli(timeOf(c.last()))) < late {
+		return nil
+	}
+	return c.lateness()
+}
+
+// descend gives events from the end on.
+func (m *merge) descend(ctx context.Context, give func(*eventsource.Record) bool) error {
+	if _, err := m.fence(ctx, m.end); err != nil {
+		return err
+	}
+	err := inParallel(len(m.chains), func(i int) error {
+		c := m.chains[i]
+		found, err := c.from(ctx, m.query.Before)
+		if err == nil && !found {
+			return c.lateness()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		if err := m.fill(ctx); err != nil {
+			return err
+		}
+		for _, c := range m.chains {
+			if c.behind && c.next() == nil {
+				return c.lateness()
+			}
+		}
+		first := m.first(func(a, b *event) bool { return a.SequenceID > b.SequenceID })
+		if first == nil {
+			return nil
+		}
+		e := first.take()
+		if e.SequenceID > m.end {
+			continue // added since the reading began
+		}
+		if e.SequenceID <= m.query.After || !give(&e.Record) {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package dynamostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// Errors of this store, beside those of package eventsource. They wrap the error
+// of the AWS SDK, so that [errors.As] finds its types as well.
+var (
+	// ErrNoTable is returned when the table does not exist in the client's account
+	// and region. The error says how to make it.
+	ErrNoTable = errors.New("eventsource/dynamostore: table does not exist")
+
+	// ErrLayout is returned when the table, or an item in it, is not what this
+	// package has made: other keys, a missing index, a missing attribute.
+	ErrLayout = errors.New("eventsource/dynamostore: table is not as this package makes it")
+
+	// ErrAccess is returned when AWS did not let the client in: there are no
+	// credentials, they have expired or are wrong, or they do not allow the
+	// operation. The error says what to do.
+	ErrAccess = errors.New("eventsource/dynamostore: no access")
+
+	// ErrClockAhead is returned when this process's clock is ahead of DynamoDB's by
+	// more than [WithMaxClockAhead]. The details are in a [ClockAheadError].
+	ErrClockAhead = errors.New("eventsource/dynamostore: clock is ahead of the server's")
+
+	// ErrIndexBehind is returned when an index does not show an event which, as the
+	// events around it prove, has been stored, and there is nothing else to return:
+	// the index is throttled, or the event's item was deleted. The details are in
+	// an [IndexBehindError].
+	ErrIndexBehind = errors.New("eventsource/dynamostore: index does not show an event that was stored")
+)
+
+// ClockAheadError says by how much. It unwraps to [ErrClockAhead].
+type ClockAheadError struct {
+	// Ahead is by how much this process's clock was ahead, Bound how much is allowed.
+	Ahead, Bound time.Duration
+}
+
+func (e *ClockAheadError) Error() string {
+	return fmt.Sprintf("%v by %v, the bound is %v", ErrClockAhead, e.Ahead, e.Bound)
+}
+
+// Unwrap returns [ErrClockAhead].
+func (e *ClockAheadError) Unwrap() error { return ErrClockAhead }
+
+// IndexBehindError says what is missing. It unwraps to [ErrIndexBehind].
+type IndexBehindError struct {
+	// Index is the name of the index.
+	Index string
+	// SequenceID is the event that it does not show, or the one before it.
+	SequenceID string
+}
+
+func (e *IndexBehindError) Error() string {
+	return fmt.Sprintf("%v: %s, at %s: the index may be throttled (see its WriteThrottleEvents), or an item was deleted",
+		ErrIndexBehind, e.Index, e.SequenceID)
+}
+
+// Unwrap returns [ErrIndexBehind].
+func (e *IndexBehindError) Unwrap() error { return ErrIndexBehind }
+
+// errorCode is the code of an error that AWS has answered, "" of any other.
+func errorCode(err error) string {
+	var apiErr smithy.APIError
+	if errors.As(err, &apiErr) {
+		return apiErr.ErrorCode()
+	}
+	return ""
+}
+
+// busy reports whether AWS asks for less, or for another try a little later.
+// Nothing was carried out.
+func busy(err error) bool {
+	switch errorCode(err) {
+	case "ThrottlingException", "Throttling", "ProvisionedThroughputExceededException", "RequestLimitExceeded",
+		"TooManyRequestsException", "LimitExceededException", "TransactionConflictException",
+		"TransactionInProgressException", "ReplicatedWriteConflictException":
+		return true
+	}
+	return false
+}
+
+// transient reports whether another try may bring more: the connection broke, or
+// the server failed.
+func transient(err error) bool {
+	var response *awshttp.ResponseError
+	var send *smithyhttp.RequestSendError
+	var garbled *smithy.DeserializationError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.As(err, &garbled):
+		return true
+	case errors.As(err, &response):
+		return response.HTTPStatusCode() >= 500 || errorCode(err) == ""
+	}
+	return errors.As(err, &send)
+}
+
+// unreachable reports whether there was no connection to send the request on.
+func unreachable(err error) bool {
+	var dns *net.DNSError
+	var op *net.OpError
+	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
+}
+
+// neverSent reports whether the request cannot have reached the server.
+func neverSent(err error) bool {
+	if unreachable(err) {
+		return true
+	}
+	var response *awshttp.ResponseError
+	var send *smithyhttp.RequestSendError
+	var garbled *smithy.DeserializationError
+	return !errors.As(err, &response) && !errors.As(err, &send) && !errors.As(err, &garbled) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// decided reports whether the error says that nothing was carried out.
+func decided(err error) bool {
+	if neverSent(err) {
+		return true
+	}
+	var response *awshttp.ResponseError
+	return errors.As(err, &response) && response.HTTPStatusCode() < 500 && errorCode(err) != ""
+}
+
+// reasons are why a transaction was cancelled, nil if err is of another kind.
+func reasons(err error) []types.CancellationReason {
+	var canceled *types.TransactionCanceledException
+	if errors.As(err, &canceled) {
+		return canceled.CancellationReasons
+	}
+	return nil
+}
+
+// translate turns errors of the SDK into those that callers can act on.
+func (s *Store) translate(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return translate(ctx, s.client, s.table, doing, err)
+}
+
+func translate(ctx context.Context, client *dynamodb.Client, table, doing string, err error) error {
+	for _, known := range []error{
+		eventsource.ErrConflict, eventsource.ErrInvalidEvent, eventsource.ErrTooLarge, eventsource.ErrOutcomeUnknown,
+		ErrLayout, ErrClockAhead, ErrIndexBehind, ErrNoTable, ErrAccess,
+	} {
+		if errors.Is(err, known) {
+			return err // says it all
+		}
+	}
+	where := fmt.Sprintf("table %q in region %q", table, client.Options().Region)
+	say := func(sentinel error, advice string) error {
+		return fmt.Errorf("%w: %s: %s: %s: %w", sentinel, where, doing, advice, err)
+	}
+	if ctx.Err() != nil {
+		if errors.Is(err, ctx.Err()) {
+			return fmt.Errorf("eventsource/dynamostore: %s: %w", doing, ctx.Err())
+		}
+		return fmt.Errorf("eventsource/dynamostore: %s: %w: %w", doing, ctx.Err(), err)
+	}
+	message := err.Error()
+	switch errorCode(err) {
+	case "ResourceNotFoundException":
+		return say(ErrNoTable, fmt.Sprintf("make it with dynamostore.CreateTable or eventsource dynamodb create-table --name %s, "+
+			"or check the client's region, account and endpoint", table))
+	case "ExpiredTokenException", "ExpiredToken":
+		return say(ErrAccess, "the session token has expired: get new credentials, for instance with aws sso login")
+	case "UnrecognizedClientException", "InvalidClientTokenId", "IncompleteSignature", "IncompleteSignatureException", "MissingAuthenticationToken",
+		"MissingAuthenticationTokenException":
+		return say(ErrAccess, "AWS does not know the credentials: check the access key and whether it is one of this partition and account")
+	case "InvalidSignatureException", "SignatureDoesNotMatch":
+		return say(ErrAccess, "the signature does not fit: check the secret key, the region (it has to be the endpoint's) and this machine's clock")
+	case "AccessDeniedException", "AccessDenied":
+		return say(ErrAccess, "the credentials do not allow it: see the policies in store/dynamostore/README.md")
+	case "ValidationException":
+		if strings.Contains(message, "specified index") {
+			return say(ErrLayout, "an index is missing: dynamostore.CheckTable or eventsource dynamodb describe-table says which")
+		}
+		if strings.Contains(message, "key element") || strings.Contains(message, "key schema") || strings.Contains(message, "Query key condition") {
+			return say(ErrLayout, "it has other keys: dynamostore.CheckTable or eventsource dynamodb describe-table says which")
+		}
+	case "":
+		if neverSent(err) && strings.Contains(message, "credentials") {
+			return say(ErrAccess, "there are no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role")
+		}
+		if neverSent(err) && strings.Contains(strings.ToLower(message), "region") {
+			return say(ErrAccess, "the client has no region, or one that does not exist: set AWS_REGION or Options.Region")
+		}
+	}
+	return fmt.Errorf("eventsource/dynamostore: %s: %s: %w", where, doing, err)
+}

@@ -1,0 +1,300 @@
+package dynamostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"sync"
+	"time"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// group lets concurrent saves share a transaction. While a batch is on its way to
+// a shard, the next one gathers; no timer is involved, so a save that is alone
+// starts at once. Batches of different shards do not wait for each other.
+type group struct {
+	mu    sync.Mutex
+	queue []*save
+	// busy are the shards that batches are on their way to.
+	busy shardSet
+}
+
+// shardSet has bit i for shard i.
+type shardSet uint64
+
+func (set shardSet) len() int { return bits.OnesCount64(uint64(set)) }
+
+// list gives the shards in ascending order.
+func (set shardSet) list() []int {
+	var shards []int
+	for ; set != 0; set &= set - 1 {
+		shards = append(shards, bits.TrailingZeros64(uint64(set)))
+	}
+	return shards
+}
+
+// save is one call of Append, or of Commit, on its way.
+type save struct {
+	ctx     context.Context
+	records []eventsource.Record // as they will be stored
+	asked   []int                // the versions that they ask for, 0 for the next one
+	size    int                  // bytes
+	shards  shardSet
+
+	done chan struct{}
+	err  error // set before done is closed
+
+	// Guarded by group.mu.
+	batch *batch
+	// left is true when the caller went away.
+	left bool
+	// sent is true when the records may have been sent, so that the caller cannot go
+	// away without an answer.
+	sent bool
+}
+
+func (sv *save) finish(err error) {
+	sv.err = err
+	close(sv.done)
+}
+
+// batch is some saves that share a transaction.
+type batch struct {
+	saves  []*save
+	shards shardSet
+	events int
+	size   int
+	// aggregates are those of its records: true where a record asks for a version.
+	aggregates map[string]bool
+	cancel     context.CancelFunc
+	// waiting is how many callers still wait. When none does, the batch is cancelled.
+	waiting int
+}
+
+// Append stores the records, all or none, in a transaction that concurrent calls
+// share. When ctx ends before the records were sent, nothing is stored and its
+// error is returned at once. When it ends later, Append still tells whether they
+// were stored, for which it waits up to [WithOutcomeTimeout].
+//
+// A save of more than 100 items, which are its events and one for each shard that
+// they belong to, or of more than 4 MB, is refused with [eventsource.ErrTooLarge].
+func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]eventsource.Record, error) {
+	if err := s.validate(ctx, records); err != nil {
+		return nil, err
+	}
+	return s.append(ctx, records)
+}
+
+// append stores records that are valid.
+func (s *Store) append(ctx context.Context, records []eventsource.Record) ([]eventsource.Record, error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
+	shards, err := s.shardCount(ctx)
+	if err != nil {
+		return nil, s.translate(ctx, "save", err)
+	}
+	sv, err := newSave(ctx, records, shards)
+	if err != nil {
+		return nil, err
+	}
+	g := &s.group
+	g.mu.Lock()
+	g.queue = append(g.queue, sv)
+	g.mu.Unlock()
+	s.startBatches()
+	return s.await(sv)
+}
+
+func newSave(ctx context.Context, records []eventsource.Record, shards int) (*save, error) {
+	sv := &save{ctx: ctx, records: eventsource.CloneRecords(records), done: make(chan struct{})}
+	for i := range sv.records {
+		r := &sv.records[i]
+		sv.asked = append(sv.asked, r.Version)
+		size, err := itemSize(r)
+		if err != nil {
+			return nil, err
+		}
+		sv.size += size
+	}
+	sv.assignShards(shards)
+	events, maxEvents := len(sv.records), maxTransactionItems-sv.shards.len()
+	if events > maxEvents {
+		return nil, &eventsource.SaveTooLargeError{Events: events, MaxEvents: maxEvents}
+	}
+	if sv.size > maxSaveSize {
+		return nil, &eventsource.SaveTooLargeError{Events: events, Size: sv.size, MaxSize: maxSaveSize}
+	}
+	return sv, nil
+}
+
+func (sv *save) assignShards(shards int) {
+	sv.shards = 0
+	for i := range sv.records {
+		sv.shards |= 1 << shardOf(sv.records[i].AggregateID, shards)
+	}
+}
+
+// shardCount is how many shards the table has. A table that has not been used is
+// given one.
+func (s *Store) shardCount(ctx context.Context) (int, error) {
+	if shards := s.known.shards(); shards > 0 {
+		return shards, nil
+	}
+	for {
+		heads, err := s.readHeads(ctx, true)
+		if err != nil || len(heads) > 0 {
+			return len(heads), err
+		}
+		if err := initialise(ctx, s.client, s.table, 1); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// startBatches starts a batch for all shards that are free and have saves waiting.
+func (s *Store) startBatches() {
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		b := s.group.next(cancel)
+		if b == nil {
+			cancel()
+			return
+		}
+		go func() {
+			defer cancel()
+			s.runBatch(ctx, b)
+			s.group.landed(b)
+			s.startBatches()
+		}()
+	}
+}
+
+// next takes a batch from the queue, nil if there is none to be started. The first
+// save decides the shards. Saves that are passed over keep later ones of their
+// shards from going first.
+func (g *group) next(cancel context.CancelFunc) *batch {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var b *batch
+	blocked := g.busy
+	var kept []*save
+	for _, sv := range g.queue {
+		switch {
+		case sv.left:
+		case sv.shards&blocked == 0 && b == nil:
+			b = &batch{shards: sv.shards, aggregates: make(map[string]bool), cancel: cancel}
+			b.add(sv)
+		case sv.shards&blocked == 0 && b.takes(sv):
+			b.add(sv)
+		default:
+			kept = append(kept, sv)
+			blocked |= sv.shards
+		}
+	}
+	g.queue = kept
+	if b != nil {
+		g.busy |= b.shards
+	}
+	return b
+}
+
+// landed is called when a batch is no longer on its way.
+func (g *group) landed(b *batch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy &^= b.shards
+}
+
+// takes reports whether the save can be in the batch. A record that asks for a
+// version is not in one with other records of its aggregate: whether there is a
+// conflict would depend on what becomes of them.
+func (b *batch) takes(sv *save) bool {
+	if sv.shards&^b.shards != 0 || b.events+len(sv.records)+b.shards.len() > maxTransactionItems || b.size+sv.size > maxSaveSize {
+		return false
+	}
+	for i := range sv.records {
+		if asks, there := b.aggregates[sv.records[i].AggregateID]; there && (asks || sv.asked[i] != 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *batch) add(sv *save) {
+	sv.batch = b
+	b.saves = append(b.saves, sv)
+	b.waiting++
+	b.events += len(sv.records)
+	b.size += sv.size
+	for i := range sv.records {
+		id := sv.records[i].AggregateID
+		b.aggregates[id] = b.aggregates[id] || sv.asked[i] != 0
+	}
+}
+
+// await waits for the save's result, and after the end of its context no longer
+// than needed.
+func (s *Store) await(sv *save) ([]eventsource.Record, error) {
+	select {
+	case <-sv.done:
+		return sv.result()
+	case <-sv.ctx.Done():
+	}
+	if s.group.leave(sv) {
+		return nil, fmt.Errorf("eventsource/dynamostore: save: %w", sv.ctx.Err())
+	}
+	timer := time.NewTimer(s.outcomeTimeout + time.Second) // the look-up gives up first
+	defer timer.Stop()
+	select {
+	case <-sv.done:
+		return sv.result()
+	case <-timer.C:
+		return nil, outcomeUnknown([]*save{sv}, sv.ctx.Err())
+	}
+}
+
+func (sv *save) result() ([]eventsource.Record, error) {
+	switch {
+	case sv.err == nil:
+		return sv.records, nil
+	case errors.Is(sv.err, eventsource.ErrOutcomeUnknown):
+		return nil, sv.err // whatever else it wraps
+	case sv.ctx.Err() != nil && errors.Is(sv.err, context.Canceled):
+		// The shared context was cancelled because this one had ended.
+		return nil, fmt.Errorf("eventsource/dynamostore: save: %w", sv.ctx.Err())
+	default:
+		return nil, sv.err
+	}
+}
+
+// leave is called when the caller of a save wants to go away. It reports whether
+// it can: nothing was sent, and nothing will be.
+func (g *group) leave(sv *save) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	sv.left = true
+	if b := sv.batch; b != nil {
+		if b.waiting--; b.waiting == 0 {
+			b.cancel()
+		}
+	}
+	return !sv.sent
+}
+
+// send takes the saves whose callers have gone away out of those that are about to
+// be sent. The others are answered from here on.
+func (g *group) send(saves []*save) (staying []*save) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, sv := range saves {
+		if sv.left && !sv.sent {
+			continue // it has its answer
+		}
+		sv.sent = true
+		staying = append(staying, sv)
+	}
+	return staying
+}

@@ -1,0 +1,330 @@
+package dynamostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	smithymiddleware "github.com/aws/smithy-go/middleware"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// head is the end of a shard's chain. It is a value: its map is never changed.
+type head struct {
+	tableID       string
+	shard, shards int
+	// seq is what all later events of the shard are above: its last event, or a
+	// fence that a reader has put there.
+	seq string
+	// last is the last event, "" if there is none.
+	last string
+	// types are the last event of each type.
+	types map[string]string
+	// ahead is by how many milliseconds an event's timestamp is ahead of the time in
+	// its sequence ID at most, so that a reader of timestamps knows where to begin.
+	ahead int64
+}
+
+// noLead is the ahead of a shard without events: nothing is ahead.
+const noLead = math.MinInt64
+
+// lastOf is the last event of a type, or of all types if it is "".
+func (h *head) lastOf(eventType string) string {
+	if eventType == "" {
+		return h.last
+	}
+	return h.types[eventType]
+}
+
+// with returns the head after an event was added.
+func (h head) with(r *eventsource.Record) head {
+	h.seq, h.last = r.SequenceID, r.SequenceID
+	h.types = maps.Clone(h.types)
+	h.types[r.Type] = r.SequenceID
+	h.ahead = max(h.ahead, lead(r.Timestamp, r.SequenceID))
+	return h
+}
+
+// lead is by how many milliseconds, rounded up, a timestamp is ahead of an ID.
+func lead(timestamp int64, sequenceID string) int64 {
+	const nanos = int64(time.Millisecond)
+	ms := timestamp / nanos
+	if timestamp%nanos > 0 {
+		ms++
+	}
+	return ms - timeOf(sequenceID)
+}
+
+// timeOf is the time in a sequence ID, in Unix milliseconds.
+func timeOf(sequenceID string) int64 {
+	id, err := ulid.ParseStrict(sequenceID)
+	if err != nil {
+		return 0
+	}
+	return int64(id.Time()) //nolint:gosec // 48 bits
+}
+
+func (h *head) item() item {
+	typesItem := make(item, len(h.types))
+	for name, id := range h.types {
+		typesItem[name] = text(id)
+	}
+	i := headKey(h.shard)
+	i[attrLayout] = number(layoutVersion)
+	i[attrTable] = text(h.tableID)
+	i[attrShards] = number(int64(h.shards))
+	i[attrHead] = text(h.seq)
+	i[attrLast] = text(h.last)
+	i[attrTypes] = &types.AttributeValueMemberM{Value: typesItem}
+	i[attrAhead] = number(h.ahead)
+	return i
+}
+
+func parseHead(i item, shard int) (head, error) {
+	d := decoder{item: i}
+	layout := d.number(attrLayout, required)
+	h := head{
+		tableID: d.text(attrTable, required),
+		shard:   shard,
+		shards:  int(d.number(attrShards, required)),
+		seq:     d.text(attrHead, optional),
+		last:    d.text(attrLast, optional),
+		types:   d.texts(attrTypes),
+		ahead:   d.number(attrAhead, required),
+	}
+	if d.err == nil && layout != layoutVersion {
+		d.err = fmt.Errorf("it has layout %d, this version of the package knows %d", layout, layoutVersion)
+	}
+	if d.err == nil && (h.shards < 1 || h.shards > MaxShards) {
+		d.err = fmt.Errorf("attribute %s is %d, not between 1 and %d", attrShards, h.shards, MaxShards)
+	}
+	if d.err != nil {
+		return head{}, fmt.Errorf("%w: head of shard %d: %w", ErrLayout, shard, d.err)
+	}
+	return h, nil
+}
+
+// knownHeads are the latest heads that this process has seen. They may be behind:
+// a writer that starts from one finds out.
+type knownHeads struct {
+	mu sync.Mutex
+	// tableID tells a table from another one of the same name, made after it.
+	tableID string
+	heads   []head // of all shards, empty if none is known
+}
+
+// shards is the number of shards, 0 if it is not known.
+func (k *knownHeads) shards() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.heads)
+}
+
+// get returns the heads of the shards.
+func (k *knownHeads) get(shards []int) (heads []head, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, shard := range shards {
+		if shard >= len(k.heads) {
+			return nil, false
+		}
+		heads = append(heads, k.heads[shard])
+	}
+	return heads, true
+}
+
+// note remembers the heads that are newer than those that are known. It reports
+// false if they are of another table: then what was known is of no more use.
+func (k *knownHeads) note(heads ...head) (same bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	same = true
+	for _, h := range heads {
+		if h.tableID != k.tableID || h.shards != len(k.heads) {
+			same = same && k.tableID == ""
+			k.tableID = h.tableID
+			k.heads = make([]head, h.shards)
+		}
+		if h.seq >= k.heads[h.shard].seq {
+			k.heads[h.shard] = h
+		}
+	}
+	return same
+}
+
+// observe keeps what heads say.
+func (s *Store) observe(heads ...head) {
+	if !s.known.note(heads...) {
+		s.versions.forgetAll()
+	}
+}
+
+// readHeads reads the heads of all shards. It returns none if the table has not
+// been used yet. Each is as it was at one moment, but not all at the same.
+func (s *Store) readHeads(ctx context.Context, consistent bool) ([]head, error) {
+	shards := max(s.known.shards(), 1)
+	for {
+		heads, err := s.getHeads(ctx, shards, consistent)
+		if err != nil || len(heads) == 0 {
+			return nil, err
+		}
+		if heads[0].shards == shards {
+			s.observe(heads...)
+			return heads, nil
+		}
+		shards = heads[0].shards
+	}
+}
+
+// getHeads reads the heads of the first shards, none if there is no first one.
+func (s *Store) getHeads(ctx context.Context, shards int, consistent bool) ([]head, error) {
+	heads := make([]head, shards)
+	err := inParallel(shards, func(shard int) (err error) {
+		heads[shard], err = s.readHead(ctx, shard, consistent)
+		return err
+	})
+	if heads[0].tableID == "" {
+		if err == nil || errors.Is(err, errNoHead) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	for _, h := range heads[1:] {
+		if err == nil && h.tableID != heads[0].tableID && h.shard < heads[0].shards {
+			err = fmt.Errorf("%w: the heads of shards 0 and %d are of different tables", ErrLayout, h.shard)
+		}
+	}
+	if errors.Is(err, errNoHead) && heads[0].shards < shards {
+		return heads[:1], nil // another table than the one that is known
+	}
+	return heads, err
+}
+
+// errNoHead is returned when a shard has no head.
+var errNoHead = fmt.Errorf("%w: a shard has no head", ErrLayout)
+
+func (s *Store) readHead(ctx context.Context, shard int, consistent bool) (head, error) {
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: headKey(shard), ConsistentRead: &consistent,
+	})
+	if err != nil {
+		return head{}, err
+	}
+	s.hearTime(out.ResultMetadata)
+	if len(out.Item) == 0 {
+		return head{}, errNoHead
+	}
+	return parseHead(out.Item, shard)
+}
+
+// initialise gives a table its heads. Where it has some, they stay.
+func initialise(ctx context.Context, client *dynamodb.Client, table string, shards int) error {
+	id := ulid.Make().String()
+	puts := make([]types.TransactWriteItem, shards)
+	for shard := range shards {
+		h := head{tableID: id, shard: shard, shards: shards, ahead: noLead}
+		puts[shard].Put = &types.Put{
+			TableName: &table, Item: h.item(),
+			ConditionExpression: aws.String("attribute_not_exists(#a)"), ExpressionAttributeNames: map[string]string{"#a": attrAggregateID},
+		}
+	}
+	for wait := newBackoff(); ; {
+		_, err := client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: puts})
+		verdict := judge(err)
+		if verdict == stored || verdict == lost { // somebody else was faster
+			return nil
+		}
+		if verdict != again {
+			return err
+		}
+		if err := wait.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// fence moves the head of a shard up to target without an event, unless it is
+// there: nothing at or below target will be added to the shard afterwards. It
+// returns the head as it is then.
+func (s *Store) fence(ctx context.Context, shard int, target string) (head, error) {
+	names := map[string]string{"#h": attrHead}
+	values := item{":target": text(target)}
+	return s.updateHead(ctx, shard, "SET #h = :target", "#h < :target", names, values)
+}
+
+// updateHead updates the head of a shard if the condition holds, and returns it as
+// it is after that, or as it is because the condition does not hold.
+func (s *Store) updateHead(ctx context.Context, shard int, update, condition string, names map[string]string, values item) (head, error) {
+	names["#t"] = attrTable // an update of an item that is not there would make one
+	for wait := newBackoff(); ; {
+		out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName: &s.table, Key: headKey(shard),
+			UpdateExpression: &update, ConditionExpression: aws.String("attribute_exists(#t) AND " + condition),
+			ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+			ReturnValues:                        types.ReturnValueAllNew,
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		})
+		var failed *types.ConditionalCheckFailedException
+		var attributes item
+		switch {
+		case err == nil:
+			attributes = out.Attributes
+		case errors.As(err, &failed) && len(failed.Item) == 0:
+			return head{}, errNoHead
+		case errors.As(err, &failed):
+			attributes = failed.Item
+		case busy(err):
+			if err := wait.wait(ctx); err != nil {
+				return head{}, err
+			}
+			continue
+		default:
+			return head{}, err
+		}
+		h, err := parseHead(attributes, shard)
+		if err == nil {
+			s.observe(h)
+		}
+		return h, err
+	}
+}
+
+// serverClock is DynamoDB's time, as of its latest answer.
+type serverClock struct {
+	mu       sync.Mutex
+	time, at time.Time
+}
+
+// hearTime takes the time from an answer.
+func (s *Store) hearTime(metadata smithymiddleware.Metadata) {
+	if t, ok := middleware.GetServerTime(metadata); ok {
+		s.server.mu.Lock()
+		s.server.time, s.server.at = t, time.Now()
+		s.server.mu.Unlock()
+	}
+}
+
+// checkClock refuses a clock that is too far ahead.
+func (s *Store) checkClock(now time.Time) error {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	if s.server.at.IsZero() {
+		return nil
+	}
+	// Answers are dated to the second, rounded down.
+	server := s.server.time.Add(time.Since(s.server.at) + time.Second)
+	if ahead := now.Sub(server); ahead > s.maxClockAhead {
+		return &ClockAheadError{Ahead: ahead, Bound: s.maxClockAhead}
+	}
+	return nil
+}

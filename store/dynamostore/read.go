@@ -1,0 +1,229 @@
+package dynamostore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// LoadByAggregate gives all records of an aggregate in version order. It reads the
+// table itself, strongly consistent.
+func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]eventsource.Record, error) {
+	if aggregateID == "" {
+		return nil, fmt.Errorf("%w: aggregate ID is empty", eventsource.ErrInvalidQuery)
+	}
+	return collect(s.Query(ctx, eventsource.Query{AggregateID: aggregateID}))
+}
+
+// LoadBySequenceID gives the records after the sequence ID, as far as the index
+// shows them without a gap.
+func (s *Store) LoadBySequenceID(ctx context.Context, sequenceID string, limit int) ([]eventsource.Record, error) {
+	return collect(s.Query(ctx, eventsource.Query{After: sequenceID, Limit: limit}))
+}
+
+// LoadBySequenceIDAndType gives the records of one type after the sequence ID, as
+// far as the index shows them without a gap.
+func (s *Store) LoadBySequenceIDAndType(ctx context.Context, sequenceID, eventType string, limit int) ([]eventsource.Record, error) {
+	return collect(s.Query(ctx, eventsource.Query{After: sequenceID, Types: []string{eventType}, Limit: limit}))
+}
+
+// LoadByTimestamp gives the records with a greater timestamp. It reads all events
+// from where, by the times in the sequence IDs, the first of them can be: events
+// that were stored long before they happened make that early.
+func (s *Store) LoadByTimestamp(ctx context.Context, timestamp int64, limit int) ([]eventsource.Record, error) {
+	if timestamp == math.MaxInt64 {
+		_, err := s.normalize(ctx, eventsource.Query{Limit: limit})
+		return nil, err
+	}
+	return collect(func(yield func(eventsource.Record, error) bool) {
+		s.query(ctx, eventsource.Query{Limit: limit}, &timestamp, yield)
+	})
+}
+
+// Query gives the records that match. One type, or a few, are read from the index
+// of types; an aggregate from the table itself; for all else that is no sequence
+// ID, events are read and left out.
+//
+// Where an index does not show an event in time, an ascending query ends before
+// it, unless there is nothing else to give and the event is older than a minute.
+// A descending one ends with [ErrIndexBehind].
+func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
+	return func(yield func(eventsource.Record, error) bool) {
+		s.query(ctx, query, nil, yield)
+	}
+}
+
+func collect(pairs iter.Seq2[eventsource.Record, error]) ([]eventsource.Record, error) {
+	var records []eventsource.Record
+	for record, err := range pairs {
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// normalize is everything that can be said of a query without the table.
+func (s *Store) normalize(ctx context.Context, q eventsource.Query) (eventsource.Query, error) {
+	if s.err != nil {
+		return q, s.err
+	}
+	q, err := q.Normalize()
+	if err != nil {
+		return q, err
+	}
+	q.Types = slices.Compact(slices.Sorted(slices.Values(q.Types)))
+	return q, ctx.Err()
+}
+
+// query gives the records that match, with a greater timestamp if there is one.
+func (s *Store) query(ctx context.Context, q eventsource.Query, newer *int64, yield func(eventsource.Record, error) bool) {
+	q, err := s.normalize(ctx, q)
+	if err != nil {
+		yield(eventsource.Record{}, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends what is being read ahead
+
+	given, done := 0, false // done when nobody wants more
+	give := func(r *eventsource.Record) (more bool) {
+		if err = ctx.Err(); err != nil {
+			return false
+		}
+		if !q.Matches(r) || newer != nil && r.Timestamp <= *newer {
+			return true
+		}
+		given++
+		done = !yield(*r, nil) || given == q.Limit
+		return !done
+	}
+	read := s.readChains
+	if q.AggregateID != "" {
+		read = s.readAggregate
+	}
+	if nothingIsNamedSo(&q) {
+		return
+	}
+	if readErr := read(ctx, &q, newer, give); err == nil {
+		err = readErr
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil && !done {
+		yield(eventsource.Record{}, s.translate(ctx, "read", err))
+	}
+}
+
+// nothingIsNamedSo reports whether the query asks for a name that is longer than
+// any, and than DynamoDB's keys. Types of which only some are lose those.
+func nothingIsNamedSo(q *eventsource.Query) bool {
+	some := len(q.Types) > 0
+	q.Types = slices.DeleteFunc(q.Types, func(name string) bool { return len(name) > eventsource.MaxTypeLength })
+	return len(q.AggregateID) > eventsource.MaxAggregateIDLength || some && len(q.Types) == 0
+}
+
+// readAggregate reads an aggregate from the table.
+func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, _ *int64, give func(*eventsource.Record) bool) error {
+	input := s.aggregateQuery(q.AggregateID)
+	input.ScanIndexForward = aws.Bool(!q.Descending)
+	end := math.MaxInt // the last version when the reading began
+	for {
+		out, err := s.client.Query(ctx, input)
+		if err != nil {
+			return err
+		}
+		s.hearTime(out.ResultMetadata)
+		more := len(out.LastEvaluatedKey) > 0
+		if more && end == math.MaxInt && !q.Descending {
+			if end, err = s.readVersion(ctx, q.AggregateID); err != nil {
+				return err
+			}
+		}
+		last := 0
+		for _, i := range out.Items {
+			e, err := parseEvent(i)
+			if err != nil {
+				return err
+			}
+			if e.Version > end || !give(&e.Record) {
+				return nil
+			}
+			last = max(last, e.Version)
+		}
+		s.versions.atLeast(q.AggregateID, last)
+		if !more {
+			return nil
+		}
+		input.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+}
+
+// maxChains is how many chains a query of types reads at a time. For more it reads
+// those of all events, and leaves out.
+const maxChains = 32
+
+// readChains reads events in sequence order.
+func (s *Store) readChains(ctx context.Context, q *eventsource.Query, newer *int64, give func(*eventsource.Record) bool) error {
+	heads, err := s.readHeads(ctx, true)
+	if err != nil || len(heads) == 0 {
+		return err
+	}
+	m := &merge{store: s, heads: heads, query: q}
+	m.end = end(heads)
+	if m.end <= q.After {
+		return nil
+	}
+	eventTypes := q.Types
+	if len(eventTypes) == 0 || len(eventTypes)*len(heads) > maxChains {
+		eventTypes = []string{""}
+	}
+	for i := range heads {
+		for _, eventType := range eventTypes {
+			c := &chain{store: s, head: &heads[i], eventType: eventType, descending: q.Descending}
+			c.after = max(q.After, startOf(&heads[i], q.From, newer))
+			c.at = c.after
+			m.chains = append(m.chains, c)
+		}
+	}
+	m.need = q.Limit
+	if q.From != 0 || q.Until != 0 || newer != nil || eventTypes[0] == "" && len(q.Types) > 0 {
+		m.need = 0 // how many are read for one that matches, nobody knows
+	}
+	if q.Descending {
+		return m.descend(ctx, give)
+	}
+	return m.ascend(ctx, give)
+}
+
+// startOf is a sequence ID before all events of the shard with such timestamps.
+func startOf(h *head, from int64, newer *int64) string {
+	var timestamp int64
+	switch {
+	case newer != nil:
+		timestamp = *newer
+	case from != 0:
+		timestamp = from
+	default:
+		return ""
+	}
+	ms := timestamp/int64(time.Millisecond) - 1 // rounded down
+	if h.ahead > ms || h.ahead == noLead {
+		return ""
+	}
+	var id ulid.ULID
+	if err := id.SetTime(uint64(ms - h.ahead)); err != nil { //nolint:gosec // not negative
+		return ""
+	}
+	return id.String()
+}

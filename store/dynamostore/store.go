@@ -1,0 +1,119 @@
+// Package dynamostore keeps events in a table of Amazon DynamoDB, through the AWS
+// SDK for Go v2.
+//
+// [CreateTable] makes the table; README.md in this folder has it for Terraform and
+// CloudFormation as well, with the policies, the costs and the layout.
+//
+// Readers never miss an event, although the indexes that they read are eventually
+// consistent. The events of a shard are a chain: each names the one before it, and
+// the head of the shard, which every save moves on condition that nobody else has,
+// names the last. A reader hands out an event when it has handed out the one
+// before it; where an index does not show the next one yet, the reader waits a
+// little. With several shards it hands out what all heads are beyond, and moves
+// those that lag.
+//
+// Concurrent saves of one process share a transaction: while one is on its way,
+// the next one gathers. No save waits for a timer, and one that fails fails alone.
+package dynamostore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/eventsource-go/eventsource"
+)
+
+// Store keeps events in a table of DynamoDB. It is safe for concurrent use. It
+// needs no closing: it runs goroutines only while calls do, and while there are
+// watchers.
+type Store struct {
+	config
+	client *dynamodb.Client
+	table  string
+	err    error
+
+	known    knownHeads
+	versions versions
+	server   serverClock
+	group    group
+	watchers watchers
+}
+
+var (
+	_ eventsource.Store           = (*Store)(nil)
+	_ eventsource.Appender        = (*Store)(nil)
+	_ eventsource.Querier         = (*Store)(nil)
+	_ eventsource.Watcher         = (*Store)(nil)
+	_ eventsource.HorizonReporter = (*Store)(nil)
+)
+
+var errNoClient = fmt.Errorf("%w: client is nil", eventsource.ErrMisconfigured)
+
+// New returns a store on a table, through the caller's client. The name may be the
+// ARN of a table of another account. No request is made. A nil client, a name that
+// no table can have, and options that cannot be make every method return
+// [eventsource.ErrMisconfigured].
+//
+// The client's retryer is used for reads. A save is retried by the store itself,
+// which has to know what became of each attempt.
+func New(client *dynamodb.Client, tableName string, opts ...Option) *Store {
+	s := &Store{
+		client: client,
+		table:  tableName,
+		config: config{
+			clock:          time.Now,
+			maxClockAhead:  DefaultMaxClockAhead,
+			outcomeTimeout: DefaultOutcomeTimeout,
+			indexTimeout:   DefaultIndexTimeout,
+			watchInterval:  DefaultWatchInterval,
+		},
+	}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&s.config)
+		}
+	}
+	s.err = s.check()
+	if s.err == nil {
+		s.err = checkTableName(tableName)
+	}
+	if s.err == nil && client == nil {
+		s.err = errNoClient
+	}
+	return s
+}
+
+// Err returns what was wrong with the arguments of [New], nil if nothing was.
+func (s *Store) Err() error { return s.err }
+
+// validate is everything that can be said of records without the table.
+func (s *Store) validate(ctx context.Context, records []eventsource.Record) error {
+	if s.err != nil {
+		return s.err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := eventsource.CheckRecords(records, maxItemSize); err != nil {
+		return err
+	}
+	for i := range records {
+		r := &records[i]
+		size, err := itemSize(r)
+		if err != nil {
+			return fmt.Errorf("%w: %s of aggregate %q: %w", eventsource.ErrInvalidEvent, r.Type, r.AggregateID, err)
+		}
+		if size > maxItemSize {
+			return &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: size, Limit: maxItemSize}
+		}
+	}
+	return nil
+}
+
+// detached returns a context for what has to be done after ctx has ended.
+func detached(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), timeout)
+}
