@@ -15,28 +15,28 @@ MODULES = . bench
 # $(call each,COMMAND) runs a command in the folder of every module.
 each = for module in $(MODULES); do (cd $$module && $(1)) || exit; done
 
-# Runs a command with a PostgreSQL.
-WITH_POSTGRES = GO='$(GO)' ./internal/testenv/with-postgres.sh
+# $(WITH_SERVERS) SERVER... -- COMMAND runs a command with servers.
+WITH_SERVERS = GO='$(GO)' ./internal/testenv/with-servers.sh
 
 .PHONY: help
 help: ## print the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: test
-test: ## vet, lint and all tests, with a PostgreSQL in a container
+test: ## vet, lint and all tests, with PostgreSQL and DynamoDB in containers
 	$(call each,$(GO) vet ./...)
 	$(call each,$(LINT))
-	$(WITH_POSTGRES) $(MAKE) --no-print-directory run-tests
+	$(WITH_SERVERS) postgres dynamodb -- $(MAKE) --no-print-directory run-tests
 
 # The benchmarks run once each, to see that they work.
 .PHONY: run-tests
 run-tests:
 	$(call each,$(GO) test -race -timeout 20m $(TESTFLAGS) ./...)
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./store/memstore ./store/sqlstore
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./store/memstore ./store/sqlstore ./store/dynamostore
 
 .PHONY: bench
 bench: ## measure event stores side by side (see bench/README.md)
-	$(WITH_POSTGRES) $(GO) -C bench run . $(ARGS)
+	$(WITH_SERVERS) postgres -- $(GO) -C bench run . $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## compare the benchmarks of BASE, a git ref, with those here (see CONTRIBUTING.md)

@@ -5,7 +5,7 @@
 #   make bench-compare BASE=HEAD~1
 #
 # Both sides are compiled first. Then they run in turns (base, new, new, base, ...)
-# on one PostgreSQL server, so that noise hurts both alike, and benchstat compares
+# on the same servers, so that noise hurts both alike, and benchstat compares
 # the results. Progress goes to stderr, the comparison to stdout.
 #
 # Settings:
@@ -170,7 +170,7 @@ done
 
 # A process group of its own, for stop.
 set -m
-internal/testenv/with-postgres.sh "$here/compare.sh" rounds "$tmp" &
+internal/testenv/with-servers.sh postgres dynamodb -- "$here/compare.sh" rounds "$tmp" &
 child=$!
 set +m
 wait "$child"

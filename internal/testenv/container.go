@@ -20,20 +20,13 @@ import (
 )
 
 const (
-	// officialImage is the image to use unless told otherwise.
-	officialImage = "postgres:17"
-	// builtImage is what docker.sh builds where the official one cannot be had.
-	builtImage = "eventsource-postgres:17"
-
 	user     = "eventsource"
 	password = "eventsource"
 	database = "eventsource"
 
-	primaryPort = "5432/tcp"
-
 	// startLimit includes pulling the image.
 	startLimit = 5 * time.Minute
-	// readyLimit is from the container's start to the first query answered.
+	// readyLimit is from the container's start to the first request answered.
 	readyLimit = 90 * time.Second
 	stopLimit  = 30 * time.Second
 )
@@ -42,50 +35,109 @@ const (
 // and disk are only taken as they are used; benchmarks use them.
 var settings = []string{"-c", "max_connections=300", "-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB"}
 
-// server is a running PostgreSQL in a container.
-type server struct {
-	container *testcontainers.DockerContainer
-	url       string
+// kind is one kind of server, and how to have one in a container.
+type kind struct {
+	name   string
+	advice string // what to do where there is none
+	// The names of the variables with the URL of a server and with an image.
+	urlVariable, imageVariable string
+	// official is the image to use unless told otherwise.
+	official string
+	// built is what docker.sh builds where the official one cannot be had.
+	built string
+	port  string
+	// container is what sets its container apart from others.
+	container []testcontainers.ContainerCustomizer
+	// url returns the URL of the server at an address.
+	url func(address string) string
+	// ping asks the server at a URL for an answer.
+	ping func(ctx context.Context, url string) error
 }
 
-// startServer starts a server that accepts connections, or leaves nothing behind.
-// Besides PostgreSQL's own port the container publishes the given ones.
-func startServer(ctx context.Context, ports ...string) (_ *server, err error) {
-	prepare()
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-
-	name, err := image(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s := new(server)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.stop())
-		}
-	}()
-	s.container, err = testcontainers.Run(ctx, name,
-		testcontainers.WithLogger(&notes),
+var postgres = &kind{
+	name: "PostgreSQL",
+	advice: "start a Docker engine (internal/testenv/docker.sh does) or set " +
+		EnvPostgres + " to the URL of a PostgreSQL server, as a superuser",
+	urlVariable:   EnvPostgres,
+	imageVariable: EnvPostgresImage,
+	official:      "postgres:17",
+	built:         "eventsource-postgres:17",
+	port:          "5432/tcp",
+	container: []testcontainers.ContainerCustomizer{
 		testcontainers.WithEnv(map[string]string{
 			"POSTGRES_USER":     user,
 			"POSTGRES_PASSWORD": password,
 			"POSTGRES_DB":       database,
 		}),
 		testcontainers.WithCmd(append([]string{"postgres"}, settings...)...),
-		testcontainers.WithExposedPorts(append([]string{primaryPort}, ports...)...),
-		// docker.sh looks for containers that were left behind.
-		testcontainers.WithLabels(map[string]string{"eventsource.testenv": "1"}),
 		// The default, 64 MB, is little for parallel queries.
 		testcontainers.CustomizeRequestOption(func(r *testcontainers.GenericContainerRequest) error {
 			r.ShmSize = 256 << 20
 			return nil
 		}),
-	)
+	},
+	url: func(address string) string {
+		return (&url.URL{
+			Scheme:   "postgres",
+			User:     url.UserPassword(user, password),
+			Host:     address,
+			Path:     "/" + database,
+			RawQuery: "sslmode=disable",
+		}).String()
+	},
+	ping: func(ctx context.Context, url string) error {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		return conn.Ping(ctx)
+	},
+}
+
+// server is a running server in a container.
+type server struct {
+	kind      *kind
+	container *testcontainers.DockerContainer
+	url       string
+}
+
+// run starts a server and returns its URL and what ends it.
+func (k *kind) run(ctx context.Context) (url string, stop func() error, err error) {
+	s, err := k.start(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.url, s.stop, nil
+}
+
+// start starts a server that accepts connections, or leaves nothing behind.
+// Besides the server's own port the container publishes the given ones.
+func (k *kind) start(ctx context.Context, ports ...string) (_ *server, err error) {
+	prepare()
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+
+	name, err := k.image(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{kind: k}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	s.container, err = testcontainers.Run(ctx, name, append([]testcontainers.ContainerCustomizer{
+		testcontainers.WithLogger(&notes),
+		testcontainers.WithExposedPorts(append([]string{k.port}, ports...)...),
+		// docker.sh looks for containers that were left behind.
+		testcontainers.WithLabels(map[string]string{"eventsource.testenv": "1"}),
+	}, k.container...)...)
 	if err != nil {
 		return nil, fmt.Errorf("start a container of %s: %w%s", name, err, notes.String())
 	}
-	s.url, err = s.ready(ctx, primaryPort)
+	s.url, err = s.ready(ctx, k.port)
 	if err != nil {
 		return nil, err
 	}
@@ -104,30 +156,24 @@ func (s *server) stop() error {
 	return nil
 }
 
-// ready waits until the server at a port of the container answers a query from
+// ready waits until the server at a port of the container answers a request from
 // outside, and returns its URL.
 //
 // An open port is not enough: docker opens it before there is a server behind it.
-// The image's messages are not either, for it starts a server for its own use
-// first, which listens on no network.
+// The image's messages are not either: that of PostgreSQL starts a server for its
+// own use first, which listens on no network.
 func (s *server) ready(ctx context.Context, port string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 
-	endpoint, err := s.container.PortEndpoint(ctx, port, "")
+	address, err := s.container.PortEndpoint(ctx, port, "")
 	if err != nil {
 		return "", fmt.Errorf("port %s of the container: %w", port, err)
 	}
-	u := (&url.URL{
-		Scheme:   "postgres",
-		User:     url.UserPassword(user, password),
-		Host:     endpoint,
-		Path:     "/" + database,
-		RawQuery: "sslmode=disable",
-	}).String()
+	u := s.kind.url(address)
 
 	for {
-		err := ping(ctx, u)
+		err := s.ping(ctx, u)
 		if err == nil {
 			return u, nil
 		}
@@ -142,16 +188,11 @@ func (s *server) ready(ctx context.Context, port string) (string, error) {
 	}
 }
 
-// ping asks a server for an answer.
-func ping(ctx context.Context, url string) error {
+// ping asks the server at a URL for an answer, which it has to give soon.
+func (s *server) ping(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	return conn.Ping(ctx)
+	return s.kind.ping(ctx, url)
 }
 
 // logs returns the end of what the container has printed.
@@ -167,11 +208,9 @@ func (s *server) logs() string {
 	return string(all[max(0, len(all)-4000):])
 }
 
-// image returns the name of the image to start. Without an answer in the
-// environment it is the official one, unless only the one that docker.sh builds
-// is at hand.
-func image(ctx context.Context) (string, error) {
-	if name := os.Getenv(EnvImage); name != "" {
+// image returns the name of the image to start, which may be in the environment.
+func (k *kind) image(ctx context.Context) (string, error) {
+	if name := os.Getenv(k.imageVariable); name != "" {
 		return name, nil
 	}
 	provider, err := testcontainers.NewDockerProvider(testcontainers.WithLogger(&notes))
@@ -187,10 +226,15 @@ func image(ctx context.Context) (string, error) {
 	for _, i := range images {
 		here[i.Name] = true
 	}
-	if !here[officialImage] && here[builtImage] {
-		return builtImage, nil
+	return k.choose(here), nil
+}
+
+// choose returns the official image, unless only the built one is at hand.
+func (k *kind) choose(here map[string]bool) string {
+	if !here[k.official] && here[k.built] {
+		return k.built
 	}
-	return officialImage, nil
+	return k.official
 }
 
 // prepare sets up testcontainers, once.

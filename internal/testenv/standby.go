@@ -39,7 +39,7 @@ func Standby(t testing.TB) (primaryURL, standbyURL string) {
 	t.Helper()
 	s, standbyURL, err := startStandby(context.Background())
 	if err != nil {
-		process.unavailable(t, fmt.Errorf("a standby takes a Docker engine: %w", err))
+		sharedPostgres.unavailable(t, fmt.Errorf("a standby takes a Docker engine: %w", err))
 	}
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {
@@ -54,7 +54,7 @@ func startStandby(ctx context.Context) (_ *server, standbyURL string, err error)
 	ctx, cancel := context.WithTimeout(ctx, startLimit+time.Minute)
 	defer cancel()
 
-	s, err := startServer(ctx, standbyPort)
+	s, err := postgres.start(ctx, standbyPort)
 	if err != nil {
 		return nil, "", err
 	}

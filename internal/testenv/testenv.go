@@ -1,7 +1,8 @@
-// Package testenv gives tests a PostgreSQL.
+// Package testenv gives tests a PostgreSQL and a DynamoDB.
 //
-// The server is the one whose URL is in EVENTSOURCE_TEST_POSTGRES. Where that is
-// not set, a container is started, once per test process, and ended by [Main]:
+// The servers are those whose URLs are in EVENTSOURCE_TEST_POSTGRES and in
+// EVENTSOURCE_TEST_DYNAMODB. Where one is not set and a test asks for that server,
+// a container is started, once per test process, and ended by [Main]:
 //
 //	func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 //
@@ -9,7 +10,7 @@
 // fails instead, so that a test run on which something depends cannot pass by
 // skipping.
 //
-// go test runs one process per package. The command in run starts one server for
+// go test runs one process per package. The command in run starts the servers for
 // all of them, and "make test" goes through it.
 package testenv
 
@@ -32,17 +33,19 @@ import (
 const (
 	// EnvPostgres holds the URL of a server to use, as a superuser.
 	EnvPostgres = "EVENTSOURCE_TEST_POSTGRES"
+	// EnvDynamoDB holds the URL of a DynamoDB endpoint to use.
+	EnvDynamoDB = "EVENTSOURCE_TEST_DYNAMODB"
 	// EnvRequire is 1 where a test must fail if it cannot have a server.
 	EnvRequire = "EVENTSOURCE_TEST_REQUIRE"
-	// EnvImage holds the name of the image of which containers are started.
-	EnvImage = "EVENTSOURCE_POSTGRES_IMAGE"
+	// EnvPostgresImage holds the name of the image of which containers are started.
+	EnvPostgresImage = "EVENTSOURCE_POSTGRES_IMAGE"
+	// EnvDynamoDBImage is the same for DynamoDB.
+	EnvDynamoDBImage = "EVENTSOURCE_DYNAMODB_IMAGE"
 )
 
-const advice = "start a Docker engine (internal/testenv/docker.sh does) or set " +
-	EnvPostgres + " to the URL of a PostgreSQL server, as a superuser"
-
-// environment is where the tests of this process get their server from.
+// environment is where the tests of this process get one kind of server from.
 type environment struct {
+	kind   *kind
 	getenv func(string) string
 	start  func(ctx context.Context, ports ...string) (*server, error)
 
@@ -51,14 +54,21 @@ type environment struct {
 	err    error
 }
 
-var process = &environment{getenv: os.Getenv, start: startServer}
+// What the tests of this process share.
+var (
+	sharedPostgres = &environment{kind: postgres, getenv: os.Getenv, start: postgres.start}
+	sharedDynamoDB = &environment{kind: dynamo, getenv: os.Getenv, start: dynamo.start}
+)
 
-// Main runs the tests of a package and ends the container started for them, if
+// Main runs the tests of a package and ends the containers started for them, if
 // any. It returns the code to exit with.
 func Main(m *testing.M) int {
 	code := m.Run()
-	if process.shared != nil {
-		if err := process.shared.stop(); err != nil {
+	for _, e := range []*environment{sharedPostgres, sharedDynamoDB} {
+		if e.shared == nil {
+			continue
+		}
+		if err := e.shared.stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "testenv:", err)
 			code = max(code, 1)
 		}
@@ -66,32 +76,30 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// Start starts a server in a container and returns its URL and what ends it. It
-// is for programs; tests call [Postgres] or [Server].
+// Start starts a PostgreSQL in a container and returns its URL and what ends it.
+// It is for programs; tests call [Postgres] or [Server].
 func Start(ctx context.Context) (url string, stop func() error, err error) {
-	s, err := startServer(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	return s.url, s.stop, nil
+	return postgres.run(ctx)
 }
 
-// Server returns the URL of the server's database, as a superuser. What a test
+// StartDynamoDB is [Start] for a DynamoDB. Tests call [DynamoDB].
+func StartDynamoDB(ctx context.Context) (endpoint string, stop func() error, err error) {
+	return dynamo.run(ctx)
+}
+
+// Server returns the URL of the PostgreSQL server's database, as a superuser. What a test
 // changes there, other tests see.
 func Server(t testing.TB) string {
 	t.Helper()
-	return process.server(t)
+	return sharedPostgres.server(t)
 }
 
 // Postgres returns the URL of a new, empty schema of the test's own. Connections
 // have it as their search_path. It is dropped when the test ends.
 func Postgres(t testing.TB) string {
 	t.Helper()
-	server := process.server(t)
-
-	id := make([]byte, 8)
-	_, _ = rand.Read(id) // never fails
-	schema := "test_" + hex.EncodeToString(id)
+	server := sharedPostgres.server(t)
+	schema := randomName()
 
 	exec(t, server, "CREATE SCHEMA "+schema)
 	t.Cleanup(func() {
@@ -146,7 +154,7 @@ func Pool(t testing.TB, url string, configure ...func(*pgxpool.Config)) *pgxpool
 // server returns the URL of the server, or ends the test.
 func (e *environment) server(t testing.TB) string {
 	t.Helper()
-	if u := e.getenv(EnvPostgres); u != "" {
+	if u := e.getenv(e.kind.urlVariable); u != "" {
 		return u
 	}
 	e.once.Do(func() {
@@ -162,9 +170,16 @@ func (e *environment) server(t testing.TB) string {
 func (e *environment) unavailable(t testing.TB, cause error) {
 	t.Helper()
 	if e.getenv(EnvRequire) == "1" {
-		t.Fatalf("testenv: no PostgreSQL: %s\ncause: %v", advice, cause)
+		t.Fatalf("testenv: no %s: %s\ncause: %v", e.kind.name, e.kind.advice, cause)
 	}
-	t.Skipf("testenv: no PostgreSQL: %s\ncause: %v", advice, cause)
+	t.Skipf("testenv: no %s: %s\ncause: %v", e.kind.name, e.kind.advice, cause)
+}
+
+// randomName returns a name for what is a test's own.
+func randomName() string {
+	id := make([]byte, 8)
+	_, _ = rand.Read(id) // never fails
+	return "test_" + hex.EncodeToString(id)
 }
 
 // exec runs one statement on a connection of its own.

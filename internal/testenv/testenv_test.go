@@ -66,9 +66,9 @@ func TestPostgresGivesEachCallItsOwnSchema(t *testing.T) {
 
 func TestServerIsDurableAndLargeEnough(t *testing.T) {
 	// One of ours, since the one that other tests use may be somebody's own.
-	server, err := startServer(t.Context())
+	server, err := postgres.start(t.Context())
 	if err != nil {
-		process.unavailable(t, err)
+		sharedPostgres.unavailable(t, err)
 	}
 	t.Cleanup(func() {
 		if err := server.stop(); err != nil {
@@ -159,9 +159,15 @@ func (r *recorder) Fatalf(format string, args ...any) {
 }
 
 func TestWithoutServer(t *testing.T) {
+	for _, k := range []*kind{postgres, dynamo} {
+		t.Run(k.name, func(t *testing.T) { testWithoutServer(t, k) })
+	}
+}
+
+func testWithoutServer(t *testing.T, k *kind) {
 	// ask lets two tests, one after the other, ask for a server.
 	ask := func(env map[string]string, start func(context.Context, ...string) (*server, error)) (tests [2]*recorder, urls [2]string) {
-		e := &environment{getenv: func(name string) string { return env[name] }, start: start}
+		e := &environment{kind: k, getenv: func(name string) string { return env[name] }, start: start}
 		for i := range tests {
 			tests[i] = new(recorder)
 			done := make(chan struct{})
@@ -184,7 +190,7 @@ func TestWithoutServer(t *testing.T) {
 		attempts = 0
 		tests, _ := ask(nil, fails)
 		for _, r := range tests {
-			if r.failed != "" || !strings.Contains(r.skipped, EnvPostgres) || !strings.Contains(r.skipped, "nobody answers") {
+			if r.failed != "" || !strings.Contains(r.skipped, k.urlVariable) || !strings.Contains(r.skipped, "nobody answers") {
 				t.Errorf("got skipped %q, failed %q, want a skip with advice and cause", r.skipped, r.failed)
 			}
 		}
@@ -195,15 +201,15 @@ func TestWithoutServer(t *testing.T) {
 	t.Run("fails where a server is required", func(t *testing.T) {
 		tests, _ := ask(map[string]string{EnvRequire: "1"}, fails)
 		for _, r := range tests {
-			if r.skipped != "" || !strings.Contains(r.failed, EnvPostgres) || !strings.Contains(r.failed, "nobody answers") {
+			if r.skipped != "" || !strings.Contains(r.failed, k.urlVariable) || !strings.Contains(r.failed, "nobody answers") {
 				t.Errorf("got skipped %q, failed %q, want a failure with advice and cause", r.skipped, r.failed)
 			}
 		}
 	})
 	t.Run("starts none where a URL is given", func(t *testing.T) {
 		attempts = 0
-		_, urls := ask(map[string]string{EnvPostgres: "postgres://given"}, fails)
-		if want := [2]string{"postgres://given", "postgres://given"}; urls != want || attempts != 0 {
+		_, urls := ask(map[string]string{k.urlVariable: "scheme://given"}, fails)
+		if want := [2]string{"scheme://given", "scheme://given"}; urls != want || attempts != 0 {
 			t.Errorf("got %v after %d attempts, want %v after none", urls, attempts, want)
 		}
 	})
@@ -211,12 +217,39 @@ func TestWithoutServer(t *testing.T) {
 		started := 0
 		_, urls := ask(nil, func(context.Context, ...string) (*server, error) {
 			started++
-			return &server{url: "postgres://started"}, nil
+			return &server{url: "scheme://started"}, nil
 		})
-		if want := [2]string{"postgres://started", "postgres://started"}; urls != want || started != 1 {
+		if want := [2]string{"scheme://started", "scheme://started"}; urls != want || started != 1 {
 			t.Errorf("got %v after %d starts, want %v after 1", urls, started, want)
 		}
 	})
+}
+
+func TestImage(t *testing.T) {
+	for _, k := range []*kind{postgres, dynamo} {
+		t.Setenv(k.imageVariable, "somebody/elses:1")
+		if got, err := k.image(t.Context()); err != nil || got != "somebody/elses:1" {
+			t.Errorf("%s: got %q, %v, want the image from the environment", k.name, got, err)
+		}
+		for _, c := range []struct {
+			name string
+			here []string
+			want string
+		}{
+			{"none at hand", nil, k.official},
+			{"only the built one", []string{k.built}, k.built},
+			{"only the official one", []string{k.official}, k.official},
+			{"both", []string{k.built, k.official}, k.official},
+		} {
+			here := make(map[string]bool)
+			for _, name := range c.here {
+				here[name] = true
+			}
+			if got := k.choose(here); got != c.want {
+				t.Errorf("%s, %s: got %s, want %s", k.name, c.name, got, c.want)
+			}
+		}
+	}
 }
 
 func TestWithParam(t *testing.T) {

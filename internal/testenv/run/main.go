@@ -1,12 +1,13 @@
 //go:build unix
 
-// Command run runs a command with a PostgreSQL for its tests:
+// Command run runs a command with servers for its tests:
 //
-//	go run ./internal/testenv/run -- go test ./...
+//	go run ./internal/testenv/run postgres dynamodb -- go test ./...
 //
-// It starts one server in a container, unless EVENTSOURCE_TEST_POSTGRES has the
-// URL of one already, and ends it with the command. The command gets the URL in
-// EVENTSOURCE_TEST_POSTGRES, and EVENTSOURCE_TEST_REQUIRE=1 unless that is set.
+// It starts each of the named servers in a container, unless the server's variable,
+// EVENTSOURCE_TEST_POSTGRES or EVENTSOURCE_TEST_DYNAMODB, has the URL of one already,
+// and ends them with the command. The command gets the URLs in these variables, and
+// EVENTSOURCE_TEST_REQUIRE=1 unless that is set.
 package main
 
 import (
@@ -16,6 +17,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,42 +29,67 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
+// server is what can be asked for.
+type server struct {
+	name     string
+	title    string
+	variable string // where the command finds its URL
+	start    func(context.Context) (url string, stop func() error, err error)
+}
+
+var servers = []server{
+	{"postgres", "PostgreSQL", testenv.EnvPostgres, testenv.Start},
+	{"dynamodb", "DynamoDB", testenv.EnvDynamoDB, testenv.StartDynamoDB},
+}
+
 func run(args []string) int {
-	if len(args) > 0 && args[0] == "--" {
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		say("usage: run -- command [argument...]")
+	wanted, args, err := parse(args)
+	if err != nil {
+		say("%v\nusage: run server... -- command [argument...]", err)
 		return 2
 	}
 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 
-	env := os.Environ()
-	if os.Getenv(testenv.EnvPostgres) == "" {
-		began := time.Now()
-		url, stop, err := start(signals)
-		if err != nil {
-			say("no PostgreSQL: %v", err)
-			return 1
+	// A server that there is already need not be started.
+	wanted = slices.DeleteFunc(wanted, func(s server) bool { return os.Getenv(s.variable) != "" })
+	urls, stop, err := start(wanted, signals)
+	defer func() {
+		if err := stop(); err != nil {
+			say("%v", err)
 		}
-		defer func() {
-			if err := stop(); err != nil {
-				say("%v", err)
-			}
-		}()
-		say("PostgreSQL started in %v", time.Since(began).Round(time.Millisecond))
-		env = append(env, testenv.EnvPostgres+"="+url)
+	}()
+	if err != nil {
+		say("%v", err)
+		return 1
 	}
+	env := append(os.Environ(), urls...)
 	if os.Getenv(testenv.EnvRequire) == "" {
 		env = append(env, testenv.EnvRequire+"=1")
 	}
 	return command(args, env, signals)
 }
 
-// start starts the server. A signal ends the attempt.
-func start(signals <-chan os.Signal) (url string, stop func() error, err error) {
+// parse splits the arguments into servers and the command.
+func parse(args []string) (wanted []server, command []string, err error) {
+	end := slices.Index(args, "--")
+	if end < 1 || end == len(args)-1 {
+		return nil, nil, errors.New("a server, -- or the command is missing")
+	}
+	for _, name := range args[:end] {
+		i := slices.IndexFunc(servers, func(s server) bool { return s.name == name })
+		if i < 0 {
+			return nil, nil, fmt.Errorf("%q is no server", name)
+		}
+		wanted = append(wanted, servers[i])
+	}
+	return wanted, args[end+1:], nil
+}
+
+// start starts the servers, all at once, and returns their variables. What has been
+// started is to be stopped even if there is an error. A signal ends the attempt.
+func start(wanted []server, signals <-chan os.Signal) (env []string, stop func() error, err error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	started := make(chan struct{})
@@ -73,12 +101,41 @@ func start(signals <-chan os.Signal) (url string, stop func() error, err error) 
 		case <-started:
 		}
 	}()
-	url, stop, err = testenv.Start(ctx)
-	if err == nil && ctx.Err() != nil {
-		// The signal came with the last step.
-		return "", nil, errors.Join(context.Cause(ctx), stop())
+
+	var (
+		all   sync.WaitGroup
+		mu    sync.Mutex
+		stops []func() error
+	)
+	for _, s := range wanted {
+		all.Go(func() {
+			began := time.Now()
+			url, end, err := s.start(ctx)
+			if err != nil {
+				// The others are of no use now.
+				cancel(fmt.Errorf("no %s: %w", s.title, err))
+				return
+			}
+			say("%s started in %v", s.title, time.Since(began).Round(time.Millisecond))
+			mu.Lock()
+			defer mu.Unlock()
+			env = append(env, s.variable+"="+url)
+			stops = append(stops, end)
+		})
 	}
-	return url, stop, err
+	all.Wait()
+	return env, func() error { return together(stops) }, context.Cause(ctx)
+}
+
+// together calls all functions at once and returns their errors.
+func together(functions []func() error) error {
+	errs := make([]error, len(functions))
+	var all sync.WaitGroup
+	for i, f := range functions {
+		all.Go(func() { errs[i] = f() })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // command runs the command, hands signals on to it, and returns its exit code.
