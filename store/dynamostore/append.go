@@ -28,8 +28,7 @@ func (s *Store) runBatch(ctx context.Context, b *batch) {
 		if sv.finished() {
 			continue
 		}
-		// The error may be about one of them. The others go on alone.
-		if len(b.saves) > 1 && ctx.Err() == nil && decided(err) {
+		if len(b.saves) > 1 && ctx.Err() == nil && aboutOne(err) {
 			err := s.store(sv.ctx, b, []*save{sv})
 			if err != nil && !sv.finished() {
 				sv.finish(s.translate(sv.ctx, "save", err))
@@ -38,6 +37,11 @@ func (s *Store) runBatch(ctx context.Context, b *batch) {
 		}
 		sv.finish(s.translate(ctx, "save", err))
 	}
+}
+
+// aboutOne reports whether the error may be about one of several saves.
+func aboutOne(err error) bool {
+	return len(reasons(err)) > 0 || errorCode(err) == "ValidationException"
 }
 
 // finished reports whether the save has its result.
@@ -81,8 +85,8 @@ func (s *Store) store(ctx context.Context, b *batch, saves []*save) error {
 			if err := wait.wait(ctx); err != nil {
 				return err
 			}
-			if heads, err := s.readHeads(ctx, true); err != nil || len(heads) == 0 {
-				return errors.Join(err, errReplaced)
+			if _, err := s.readHeads(ctx, true); err != nil {
+				return err
 			}
 		}
 	}
@@ -122,21 +126,17 @@ func (s *Store) prepare(ctx context.Context, b *batch, saves []*save, taken []st
 	if saves = s.finishEnded(saves); len(saves) == 0 {
 		return nil, nil
 	}
-	shards := shardSet(0) // those that are left, of all that the batch may write to
-	for _, sv := range saves {
-		sv.assignShards(s.known.shards())
-		shards |= sv.shards
-	}
-	if shards&^b.shards != 0 || shards == 0 {
-		return nil, errReplaced
-	}
 	saves, err := s.assignVersions(ctx, saves, taken)
 	if err != nil || len(saves) == 0 {
 		return nil, err
 	}
-	shards = 0
+	shards := shardSet(0)
 	for _, sv := range saves {
+		sv.assignShards(s.known.shards())
 		shards |= sv.shards
+	}
+	if shards&^b.shards != 0 {
+		return nil, errReplaced
 	}
 	heads, ok := s.known.get(shards.list())
 	if !ok {
@@ -258,6 +258,7 @@ func (s *Store) newPlan(heads []head, saves []*save, push uint64) (*plan, error)
 	var last ulid.ULID
 	for i, h := range heads {
 		place[h.shard] = i
+		p.next[i].types = maps.Clone(h.types)
 		if seq, err := ulid.ParseStrict(h.seq); err == nil && seq.Compare(last) > 0 {
 			last = seq
 		}
@@ -323,7 +324,7 @@ func (s *Store) put(r *eventsource.Record, h *head) (types.TransactWriteItem, er
 	if err != nil {
 		return types.TransactWriteItem{}, err
 	}
-	*h = h.with(r)
+	h.add(r)
 	return types.TransactWriteItem{Put: &types.Put{
 		TableName: &s.table, Item: item,
 		ConditionExpression:      aws.String("attribute_not_exists(#a)"),

@@ -10,7 +10,7 @@ import (
 // Bounds of the wait before another try.
 const (
 	firstWait = 5 * time.Millisecond
-	longWait  = 500 * time.Millisecond
+	longWait  = 250 * time.Millisecond
 )
 
 // backoff waits between tries: a random time, so that those who got into each

@@ -27,8 +27,12 @@ type chain struct {
 	page []event
 	// ahead is the page that is being read ahead, nil if none is.
 	ahead chan page
-	// behind is true when the index did not show the next event in time.
-	behind bool
+	// pages is how many were read.
+	pages int
+	// missing is an event that the index does not show, and behind is true when it has
+	// not done so in time.
+	missing string
+	behind  bool
 }
 
 // page is what one query of an index gives.
@@ -42,6 +46,9 @@ type page struct {
 // maxPage is how many events are asked for at a time. DynamoDB ends a page at 1 MB
 // anyway.
 const maxPage = 1000
+
+// retryPage is how many events are asked for to see whether the next one is there.
+const retryPage = 10
 
 func (c *chain) prev(e *event) string {
 	if c.eventType == "" {
@@ -83,8 +90,9 @@ func (c *chain) over() bool {
 }
 
 // fill sees to it that the next event is at hand, unless the chain is over or the
-// index does not show it in time.
-func (c *chain) fill(ctx context.Context, limit int) error {
+// index does not show it in time. It asks for limit events, and if more than those
+// are wanted, it reads on while the caller works.
+func (c *chain) fill(ctx context.Context, limit int, more bool) error {
 	if len(c.page) > 0 || c.behind || c.over() {
 		return nil
 	}
@@ -96,11 +104,13 @@ func (c *chain) fill(ctx context.Context, limit int) error {
 		}
 		c.link(p.events)
 		if len(c.page) > 0 {
-			if p.more && len(c.page) == len(p.events) && !c.over() {
+			// Not after the first page: many callers want no more than that.
+			if c.pages++; more && c.pages > 1 && p.more && len(c.page) == len(p.events) && !c.over() {
 				c.readAhead(ctx, limit)
 			}
 			return nil
 		}
+		limit = min(limit, retryPage)
 		if time.Now().After(deadline) {
 			c.behind = true
 			return nil
@@ -113,17 +123,21 @@ func (c *chain) fill(ctx context.Context, limit int) error {
 
 // link accepts the events up to the first broken link.
 func (c *chain) link(events []event) {
+	c.missing = c.at
+	if !c.descending {
+		c.missing = c.last()
+	}
 	for i := range events {
 		e := &events[i]
-		if c.descending {
-			if e.SequenceID != c.at {
-				break
-			}
-			c.at = c.prev(e)
-		} else {
-			if c.prev(e) > c.at {
-				break
-			}
+		switch prev := c.prev(e); {
+		case c.descending && e.SequenceID != c.at:
+			return
+		case c.descending:
+			c.at = prev
+		case prev > c.at:
+			c.missing = prev
+			return
+		default:
 			c.at = e.SequenceID
 		}
 		c.page = append(c.page, *e)
@@ -215,6 +229,7 @@ func (c *chain) from(ctx context.Context, before string) (found bool, err error)
 			return true, nil
 		}
 		if time.Now().After(deadline) {
+			c.missing = before
 			return false, nil
 		}
 		if err := wait.wait(ctx); err != nil {
@@ -226,11 +241,15 @@ func (c *chain) from(ctx context.Context, before string) (found bool, err error)
 // lateness is the error of a chain whose index is behind.
 func (c *chain) lateness() error {
 	index, _ := c.index()
-	at := c.at
-	if at == "" || !c.descending {
-		at = c.last()
+	return &IndexBehindError{Index: index, SequenceID: c.missing}
+}
+
+// late is nil as long as the index may only be slow.
+func (c *chain) late() error {
+	if time.Since(time.UnixMilli(timeOf(c.missing))) < time.Minute {
+		return nil
 	}
-	return &IndexBehindError{Index: index, SequenceID: at}
+	return c.lateness()
 }
 
 // merge puts chains into one order.
@@ -261,13 +280,13 @@ func (m *merge) fill(ctx context.Context) error {
 			empty = append(empty, c)
 		}
 	}
-	return inParallel(len(empty), func(i int) error { return empty[i].fill(ctx, limit) })
+	more := m.need == 0 || m.need > limit
+	return inParallel(len(empty), func(i int) error { return empty[i].fill(ctx, limit, more) })
 }
 
 // ascend gives events until give wants no more, the end is reached, or the rest
 // cannot be proven to be without a gap.
 func (m *merge) ascend(ctx context.Context, give func(*eventsource.Record) bool) error {
-	given := false
 	for {
 		if err := m.fill(ctx); err != nil {
 			return err
@@ -275,7 +294,7 @@ func (m *merge) ascend(ctx context.Context, give func(*eventsource.Record) bool)
 		first := m.first(func(a, b *event) bool { return a.SequenceID < b.SequenceID })
 		for _, c := range m.chains {
 			if c.behind && c.next() == nil {
-				return m.endBehind(c, given)
+				return c.late()
 			}
 		}
 		if first == nil {
@@ -290,7 +309,6 @@ func (m *merge) ascend(ctx context.Context, give func(*eventsource.Record) bool)
 		} else if moved {
 			continue // there may be events that were not there before
 		}
-		given = true
 		if m.need > 0 {
 			m.need--
 		}
@@ -330,15 +348,6 @@ func (m *merge) fence(ctx context.Context, id string) (moved bool, err error) {
 		}
 		return err
 	})
-}
-
-// endBehind ends a reading at an event that an index does not show.
-func (m *merge) endBehind(c *chain, given bool) error {
-	const late = time.Minute
-	if given || time.Since(time.UnixMilli(timeOf(c.last()))) < late {
-		return nil
-	}
-	return c.lateness()
 }
 
 // descend gives events from the end on.

@@ -38,9 +38,9 @@ var (
 	ErrClockAhead = errors.New("eventsource/dynamostore: clock is ahead of the server's")
 
 	// ErrIndexBehind is returned when an index does not show an event which, as the
-	// events around it prove, has been stored, and there is nothing else to return:
-	// the index is throttled, or the event's item was deleted. The details are in
-	// an [IndexBehindError].
+	// events around it prove, was stored more than a minute ago, or, in a descending
+	// query, at all: the index is throttled, or the event's item was deleted. The
+	// details are in an [IndexBehindError].
 	ErrIndexBehind = errors.New("eventsource/dynamostore: index does not show an event that was stored")
 )
 
@@ -61,12 +61,12 @@ func (e *ClockAheadError) Unwrap() error { return ErrClockAhead }
 type IndexBehindError struct {
 	// Index is the name of the index.
 	Index string
-	// SequenceID is the event that it does not show, or the one before it.
+	// SequenceID is an event that it does not show. There may be more before it.
 	SequenceID string
 }
 
 func (e *IndexBehindError) Error() string {
-	return fmt.Sprintf("%v: %s, at %s: the index may be throttled (see its WriteThrottleEvents), or an item was deleted",
+	return fmt.Sprintf("%v: %s does not show %s: the index may be throttled (see its WriteThrottleEvents), or an item was deleted",
 		ErrIndexBehind, e.Index, e.SequenceID)
 }
 

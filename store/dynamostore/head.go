@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"sync"
 	"time"
@@ -19,7 +18,8 @@ import (
 	"github.com/eventsource-go/eventsource"
 )
 
-// head is the end of a shard's chain. It is a value: its map is never changed.
+// head is the end of a shard's chain. Those that are known share their maps, which
+// are therefore never changed.
 type head struct {
 	tableID       string
 	shard, shards int
@@ -46,13 +46,11 @@ func (h *head) lastOf(eventType string) string {
 	return h.types[eventType]
 }
 
-// with returns the head after an event was added.
-func (h head) with(r *eventsource.Record) head {
+// add moves the head to an event that is added to the shard.
+func (h *head) add(r *eventsource.Record) {
 	h.seq, h.last = r.SequenceID, r.SequenceID
-	h.types = maps.Clone(h.types)
 	h.types[r.Type] = r.SequenceID
 	h.ahead = max(h.ahead, lead(r.Timestamp, r.SequenceID))
-	return h
 }
 
 // lead is by how many milliseconds, rounded up, a timestamp is ahead of an ID.
@@ -135,7 +133,7 @@ func (k *knownHeads) get(shards []int) (heads []head, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, shard := range shards {
-		if shard >= len(k.heads) {
+		if shard >= len(k.heads) || k.heads[shard].tableID == "" {
 			return nil, false
 		}
 		heads = append(heads, k.heads[shard])
@@ -162,6 +160,12 @@ func (k *knownHeads) note(heads ...head) (same bool) {
 	return same
 }
 
+func (k *knownHeads) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tableID, k.heads = "", nil
+}
+
 // observe keeps what heads say.
 func (s *Store) observe(heads ...head) {
 	if !s.known.note(heads...) {
@@ -169,45 +173,40 @@ func (s *Store) observe(heads ...head) {
 	}
 }
 
+// forget is for when the table has lost all.
+func (s *Store) forget() {
+	s.known.forget()
+	s.versions.forgetAll()
+}
+
 // readHeads reads the heads of all shards. It returns none if the table has not
 // been used yet. Each is as it was at one moment, but not all at the same.
 func (s *Store) readHeads(ctx context.Context, consistent bool) ([]head, error) {
-	shards := max(s.known.shards(), 1)
-	for {
-		heads, err := s.getHeads(ctx, shards, consistent)
-		if err != nil || len(heads) == 0 {
+	for shards := max(s.known.shards(), 1); ; {
+		heads := make([]head, shards)
+		err := inParallel(shards, func(shard int) (err error) {
+			heads[shard], err = s.readHead(ctx, shard, consistent)
+			return err
+		})
+		first := &heads[0]
+		switch {
+		case first.tableID == "" && errors.Is(err, errNoHead):
+			s.forget()
+			return nil, nil
+		case first.tableID != "" && first.shards != shards:
+			shards = first.shards
+			continue
+		case err != nil:
 			return nil, err
 		}
-		if heads[0].shards == shards {
-			s.observe(heads...)
-			return heads, nil
+		for _, h := range heads[1:] {
+			if h.tableID != first.tableID {
+				return nil, fmt.Errorf("%w: the heads of shards 0 and %d are of different tables", ErrLayout, h.shard)
+			}
 		}
-		shards = heads[0].shards
+		s.observe(heads...)
+		return heads, nil
 	}
-}
-
-// getHeads reads the heads of the first shards, none if there is no first one.
-func (s *Store) getHeads(ctx context.Context, shards int, consistent bool) ([]head, error) {
-	heads := make([]head, shards)
-	err := inParallel(shards, func(shard int) (err error) {
-		heads[shard], err = s.readHead(ctx, shard, consistent)
-		return err
-	})
-	if heads[0].tableID == "" {
-		if err == nil || errors.Is(err, errNoHead) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	for _, h := range heads[1:] {
-		if err == nil && h.tableID != heads[0].tableID && h.shard < heads[0].shards {
-			err = fmt.Errorf("%w: the heads of shards 0 and %d are of different tables", ErrLayout, h.shard)
-		}
-	}
-	if errors.Is(err, errNoHead) && heads[0].shards < shards {
-		return heads[:1], nil // another table than the one that is known
-	}
-	return heads, err
 }
 
 // errNoHead is returned when a shard has no head.

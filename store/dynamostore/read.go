@@ -2,6 +2,7 @@ package dynamostore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -20,19 +21,19 @@ func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]even
 	if aggregateID == "" {
 		return nil, fmt.Errorf("%w: aggregate ID is empty", eventsource.ErrInvalidQuery)
 	}
-	return collect(s.Query(ctx, eventsource.Query{AggregateID: aggregateID}))
+	return whole(collect(s.Query(ctx, eventsource.Query{AggregateID: aggregateID})))
 }
 
 // LoadBySequenceID gives the records after the sequence ID, as far as the index
 // shows them without a gap.
 func (s *Store) LoadBySequenceID(ctx context.Context, sequenceID string, limit int) ([]eventsource.Record, error) {
-	return collect(s.Query(ctx, eventsource.Query{After: sequenceID, Limit: limit}))
+	return proven(collect(s.Query(ctx, eventsource.Query{After: sequenceID, Limit: limit})))
 }
 
 // LoadBySequenceIDAndType gives the records of one type after the sequence ID, as
 // far as the index shows them without a gap.
 func (s *Store) LoadBySequenceIDAndType(ctx context.Context, sequenceID, eventType string, limit int) ([]eventsource.Record, error) {
-	return collect(s.Query(ctx, eventsource.Query{After: sequenceID, Types: []string{eventType}, Limit: limit}))
+	return proven(collect(s.Query(ctx, eventsource.Query{After: sequenceID, Types: []string{eventType}, Limit: limit})))
 }
 
 // LoadByTimestamp gives the records with a greater timestamp. It reads all events
@@ -43,31 +44,48 @@ func (s *Store) LoadByTimestamp(ctx context.Context, timestamp int64, limit int)
 		_, err := s.normalize(ctx, eventsource.Query{Limit: limit})
 		return nil, err
 	}
-	return collect(func(yield func(eventsource.Record, error) bool) {
+	return whole(collect(func(yield func(eventsource.Record, error) bool) {
 		s.query(ctx, eventsource.Query{Limit: limit}, &timestamp, yield)
-	})
+	}))
 }
 
 // Query gives the records that match. One type, or a few, are read from the index
 // of types; an aggregate from the table itself; for all else that is no sequence
 // ID, events are read and left out.
 //
-// Where an index does not show an event in time, an ascending query ends before
-// it, unless there is nothing else to give and the event is older than a minute.
-// A descending one ends with [ErrIndexBehind].
+// Where an index does not show an event within [WithIndexTimeout], an ascending
+// query ends before it, and with [ErrIndexBehind] if the event is older than a
+// minute. A descending one always ends with that error.
 func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
 	return func(yield func(eventsource.Record, error) bool) {
 		s.query(ctx, query, nil, yield)
 	}
 }
 
-func collect(pairs iter.Seq2[eventsource.Record, error]) ([]eventsource.Record, error) {
-	var records []eventsource.Record
+// collect returns all records. With an error come those before it.
+func collect(pairs iter.Seq2[eventsource.Record, error]) (records []eventsource.Record, err error) {
 	for record, err := range pairs {
 		if err != nil {
-			return nil, err
+			return records, err
 		}
 		records = append(records, record)
+	}
+	return records, nil
+}
+
+// proven is the part of a page before an event that the index does not show. Only
+// if there is none the page is an error.
+func proven(records []eventsource.Record, err error) ([]eventsource.Record, error) {
+	if err != nil && (!errors.Is(err, ErrIndexBehind) || len(records) == 0) {
+		return nil, err
+	}
+	return records, nil
+}
+
+// whole is records without an error, or none with one.
+func whole(records []eventsource.Record, err error) ([]eventsource.Record, error) {
+	if err != nil {
+		return nil, err
 	}
 	return records, nil
 }
