@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/logging"
 	"github.com/testcontainers/testcontainers-go"
 )
 
@@ -64,6 +65,7 @@ func newDynamoDBClient(endpoint string, transport http.RoundTripper, options ...
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:   &http.Client{Transport: transport},
+		Logger:       logging.Nop{}, // the local server's checksums of some errors are wrong
 	}, options...)
 }
 

@@ -130,9 +130,9 @@ func (s *Store) prepare(ctx context.Context, b *batch, saves []*save, taken []st
 	if err != nil || len(saves) == 0 {
 		return nil, err
 	}
-	shards := shardSet(0)
+	known, shards := s.known.shards(), shardSet(0)
 	for _, sv := range saves {
-		sv.assignShards(s.known.shards())
+		sv.assignShards(known)
 		shards |= sv.shards
 	}
 	if shards&^b.shards != 0 {
@@ -140,6 +140,12 @@ func (s *Store) prepare(ctx context.Context, b *batch, saves []*save, taken []st
 	}
 	heads, ok := s.known.get(shards.list())
 	if !ok {
+		if _, err := s.readHeads(ctx, true); err != nil {
+			return nil, err
+		}
+		heads, ok = s.known.get(shards.list())
+	}
+	if !ok || heads[0].shards != known {
 		return nil, errReplaced
 	}
 	return s.newPlan(heads, saves, push)
