@@ -4,8 +4,8 @@
 //
 // One path leads in and out: an [Event] becomes a [Record] through a
 // [Serializer] and goes to a [Store], and back. Stores live in packages of
-// their own: store/sqlstore for PostgreSQL, store/memstore for memory. This
-// package imports none of them.
+// their own: store/sqlstore for PostgreSQL, store/dynamostore for DynamoDB,
+// store/memstore for memory. This package imports none of them.
 //
 // # Order
 //

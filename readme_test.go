@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Whatever Go the README shows stands in a test, or in a doc comment, where it is
+// Whatever Go the READMEs show stands in a test, or in a doc comment, where it is
 // compiled and run, or at least next to what it is about.
-func TestREADME_shows_only_code_that_stands_elsewhere(t *testing.T) {
+func TestREADMEs_show_only_code_that_stands_elsewhere(t *testing.T) {
 	var sources strings.Builder
 	module := os.DirFS(".")
 	err := fs.WalkDir(module, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -30,17 +30,19 @@ func TestREADME_shows_only_code_that_stands_elsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)\n```go\n(.*?)\n```\n").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) == 0 {
-		t.Fatal("there is no Go in README.md")
-	}
-	for _, block := range blocks {
-		if !strings.Contains(sources.String(), "\n"+plainLines(block[1])+"\n") {
-			t.Errorf("this stands in no test and no doc comment:\n%s", block[1])
+	for _, name := range []string{"README.md", "store/dynamostore/README.md"} {
+		readme, err := os.ReadFile(name) //nolint:gosec // two names
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)\n```go\n(.*?)\n```\n").FindAllStringSubmatch(string(readme), -1)
+		if len(blocks) == 0 {
+			t.Fatalf("there is no Go in %s", name)
+		}
+		for _, block := range blocks {
+			if !strings.Contains(sources.String(), "\n"+plainLines(block[1])+"\n") {
+				t.Errorf("%s: this stands in no test and no doc comment:\n%s", name, block[1])
+			}
 		}
 	}
 }

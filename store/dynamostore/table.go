@@ -147,9 +147,11 @@ func keySchema(partition, sort string) []types.KeySchemaElement {
 }
 
 // CreateTable makes a table for events, and waits until it can be used or ctx
-// ends. A table that is there already is left as it is, if it is as this package
-// makes it and has as many shards; if it has none yet, because another tool has
-// made it, it gets them. Otherwise the error is [ErrLayout] and says what is wrong.
+// ends. A table that is there already is kept, if it is as this package makes it
+// and has as many shards; otherwise the error is [ErrLayout] and says what is wrong.
+// What it lacks it gets, so that CreateTable can be called again after a failure and
+// on a table that another tool has made: the shards, if it has none yet, and
+// point-in-time recovery, if that is asked for. The other options change nothing there.
 func CreateTable(ctx context.Context, client *dynamodb.Client, name string, options TableOptions) error {
 	input, err := NewCreateTableInput(name, options)
 	if err != nil {
@@ -158,32 +160,34 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string, opti
 	if client == nil {
 		return errNoClient
 	}
-	_, err = client.CreateTable(ctx, input)
 	var exists *types.ResourceInUseException
-	created := !errors.As(err, &exists)
-	if err != nil && created {
+	if _, err := client.CreateTable(ctx, input); err != nil && !errors.As(err, &exists) {
 		return translate(ctx, client, name, "create table", err)
 	}
 	if err := waitUntilActive(ctx, client, name); err != nil {
 		return err
 	}
-	if options.PointInTimeRecovery && created {
-		if err := switchRecoveryOn(ctx, client, name); err != nil {
-			return err
-		}
-	}
-	description, err := DescribeTable(ctx, client, name)
-	if err != nil {
+	// The shards come first: without them, the first save would make one.
+	if err := createShards(ctx, client, name, max(options.Shards, 1)); err != nil {
 		return err
 	}
-	shards := max(options.Shards, 1)
-	if len(description.Problems) == 0 && description.Shards == 0 {
+	if options.PointInTimeRecovery {
+		return switchRecoveryOn(ctx, client, name)
+	}
+	return nil
+}
+
+// createShards gives a table its shards, unless it has them.
+func createShards(ctx context.Context, client *dynamodb.Client, name string, shards int) error {
+	description, err := DescribeTable(ctx, client, name)
+	if err == nil && len(description.Problems) == 0 && description.Shards == 0 {
 		if err := initialise(ctx, client, name, shards); err != nil {
 			return translate(ctx, client, name, "create the heads of the shards", err)
 		}
-		if description, err = DescribeTable(ctx, client, name); err != nil {
-			return err
-		}
+		description, err = DescribeTable(ctx, client, name)
+	}
+	if err != nil {
+		return err
 	}
 	if len(description.Problems) == 0 && description.Shards != shards {
 		description.Problems = []string{fmt.Sprintf("it has %d shards, not %d", description.Shards, shards)}
@@ -292,7 +296,7 @@ type TableDescription struct {
 	// Created is when the table was made.
 	Created time.Time
 	// Shards is how many shards the table has, 0 if it was made by another tool and
-	// has not been used. The first save then gives it one.
+	// has not been used, or is not there yet. The first save then gives it one.
 	Shards int
 	// Head is the last event's sequence ID, "" if there is none.
 	Head string
@@ -361,7 +365,7 @@ func DescribeTable(ctx context.Context, client *dynamodb.Client, name string) (T
 		d.Stream, d.StreamARN = stream.StreamViewType, aws.ToString(table.LatestStreamArn)
 	}
 	d.PointInTimeRecovery = recovery(ctx, client, name)
-	if len(d.Problems) > 0 {
+	if len(d.Problems) > 0 || d.Status == types.TableStatusCreating || d.Status == types.TableStatusDeleting {
 		return d, nil
 	}
 	return d, d.addHeads(ctx, client)
