@@ -393,6 +393,8 @@ func judge(err error) verdict {
 		}
 	}
 	switch {
+	case errorCode(err) == "TransactionInProgressException": // another attempt is
+		return unsure
 	case result == again, busy(err):
 		return again
 	case decided(err):

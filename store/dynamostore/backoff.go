@@ -32,6 +32,28 @@ func (b *backoff) wait(ctx context.Context) error {
 	}
 }
 
+// readTries is how often a read is tried that fails for a passing reason, on top of
+// what the client's retryer does.
+const readTries = 4
+
+// call makes a request that can be made any number of times. When DynamoDB is busy,
+// it tries again until ctx ends.
+func call[Out any](ctx context.Context, request func() (Out, error)) (Out, error) {
+	wait := newBackoff()
+	for failures := 0; ; {
+		out, err := request()
+		if err == nil || !busy(err) && !transient(err) {
+			return out, err
+		}
+		if !busy(err) {
+			failures++
+		}
+		if failures == readTries || wait.wait(ctx) != nil {
+			return out, err
+		}
+	}
+}
+
 // atOnce is how many calls are made at a time for one purpose.
 const atOnce = 16
 

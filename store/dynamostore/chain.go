@@ -191,11 +191,10 @@ func (c *chain) ask(ctx context.Context, condition, at string, limit int, ascend
 		Limit:                     aws.Int32(int32(limit)), //nolint:gosec // at most maxPage
 	}
 	for {
-		out, err := c.store.client.Query(ctx, input)
+		out, err := c.store.ask(ctx, input)
 		if err != nil {
 			return page{err: err}
 		}
-		c.store.hearTime(out.ResultMetadata)
 		p := page{after: at, more: len(out.LastEvaluatedKey) > 0}
 		for _, i := range out.Items {
 			e, err := parseEvent(i)

@@ -87,8 +87,8 @@ func errorCode(err error) string {
 func busy(err error) bool {
 	switch errorCode(err) {
 	case "ThrottlingException", "Throttling", "ProvisionedThroughputExceededException", "RequestLimitExceeded",
-		"TooManyRequestsException", "LimitExceededException", "TransactionConflictException",
-		"TransactionInProgressException", "ReplicatedWriteConflictException":
+		"TooManyRequestsException", "TransactionConflictException", "TransactionInProgressException",
+		"ReplicatedWriteConflictException":
 		return true
 	}
 	return false

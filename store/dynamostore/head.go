@@ -213,8 +213,8 @@ func (s *Store) readHeads(ctx context.Context, consistent bool) ([]head, error) 
 var errNoHead = fmt.Errorf("%w: a shard has no head", ErrLayout)
 
 func (s *Store) readHead(ctx context.Context, shard int, consistent bool) (head, error) {
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.table, Key: headKey(shard), ConsistentRead: &consistent,
+	out, err := call(ctx, func() (*dynamodb.GetItemOutput, error) {
+		return s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: headKey(shard), ConsistentRead: &consistent})
 	})
 	if err != nil {
 		return head{}, err
@@ -265,37 +265,32 @@ func (s *Store) fence(ctx context.Context, shard int, target string) (head, erro
 // it is after that, or as it is because the condition does not hold.
 func (s *Store) updateHead(ctx context.Context, shard int, update, condition string, names map[string]string, values item) (head, error) {
 	names["#t"] = attrTable // an update of an item that is not there would make one
-	for wait := newBackoff(); ; {
-		out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := call(ctx, func() (*dynamodb.UpdateItemOutput, error) {
+		return s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName: &s.table, Key: headKey(shard),
 			UpdateExpression: &update, ConditionExpression: aws.String("attribute_exists(#t) AND " + condition),
 			ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 			ReturnValues:                        types.ReturnValueAllNew,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		})
-		var failed *types.ConditionalCheckFailedException
-		var attributes item
-		switch {
-		case err == nil:
-			attributes = out.Attributes
-		case errors.As(err, &failed) && len(failed.Item) == 0:
-			return head{}, errNoHead
-		case errors.As(err, &failed):
-			attributes = failed.Item
-		case busy(err):
-			if err := wait.wait(ctx); err != nil {
-				return head{}, err
-			}
-			continue
-		default:
-			return head{}, err
-		}
-		h, err := parseHead(attributes, shard)
-		if err == nil {
-			s.observe(h)
-		}
-		return h, err
+	})
+	var failed *types.ConditionalCheckFailedException
+	var attributes item
+	switch {
+	case err == nil:
+		attributes = out.Attributes
+	case errors.As(err, &failed) && len(failed.Item) == 0:
+		return head{}, errNoHead
+	case errors.As(err, &failed):
+		attributes = failed.Item
+	default:
+		return head{}, err
 	}
+	h, err := parseHead(attributes, shard)
+	if err == nil {
+		s.observe(h)
+	}
+	return h, err
 }
 
 // serverClock is DynamoDB's time, as of its latest answer.

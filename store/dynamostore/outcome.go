@@ -57,9 +57,11 @@ func (s *Store) decide(ctx context.Context, p *plan) (done bool, err error) {
 // event is there. All of them are there, or none is.
 func (s *Store) find(ctx context.Context, p *plan) (taken, ours bool, err error) {
 	first := &p.saves[0].records[0]
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.table, Key: eventKey(first), ConsistentRead: aws.Bool(true),
-		ProjectionExpression: aws.String("#s"), ExpressionAttributeNames: map[string]string{"#s": attrSequenceID},
+	out, err := call(ctx, func() (*dynamodb.GetItemOutput, error) {
+		return s.client.GetItem(ctx, &dynamodb.GetItemInput{
+			TableName: &s.table, Key: eventKey(first), ConsistentRead: aws.Bool(true),
+			ProjectionExpression: aws.String("#s"), ExpressionAttributeNames: map[string]string{"#s": attrSequenceID},
+		})
 	})
 	if err != nil || len(out.Item) == 0 {
 		return false, false, err

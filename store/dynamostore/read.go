@@ -157,11 +157,10 @@ func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, _ *int6
 	input.ScanIndexForward = aws.Bool(!q.Descending)
 	end := math.MaxInt // the last version when the reading began
 	for {
-		out, err := s.client.Query(ctx, input)
+		out, err := s.ask(ctx, input)
 		if err != nil {
 			return err
 		}
-		s.hearTime(out.ResultMetadata)
 		more := len(out.LastEvaluatedKey) > 0
 		if more && end == math.MaxInt && !q.Descending {
 			if end, err = s.readVersion(ctx, q.AggregateID); err != nil {

@@ -57,8 +57,10 @@ var errNoClient = fmt.Errorf("%w: client is nil", eventsource.ErrMisconfigured)
 // no table can have, and options that cannot be make every method return
 // [eventsource.ErrMisconfigured].
 //
-// The client's retryer is used for reads. A save is retried by the store itself,
-// which has to know what became of each attempt.
+// What DynamoDB is too busy for, and saves that got into each other's way, are tried
+// again until the context ends, a random time later. What fails otherwise is tried a
+// few times: reads on top of what the client's retryer does, saves without it, since
+// the store has to know what became of each attempt.
 func New(client *dynamodb.Client, tableName string, opts ...Option) *Store {
 	s := &Store{
 		client: client,

@@ -62,11 +62,10 @@ func (s *Store) readVersion(ctx context.Context, aggregateID string) (int, error
 	input.Limit = aws.Int32(1)
 	input.ProjectionExpression = aws.String("#v")
 	for {
-		out, err := s.client.Query(ctx, input)
+		out, err := s.ask(ctx, input)
 		if err != nil {
 			return 0, err
 		}
-		s.hearTime(out.ResultMetadata)
 		if len(out.Items) > 0 {
 			d := decoder{item: out.Items[0]}
 			version := int(d.number(attrVersion, required))
@@ -77,6 +76,15 @@ func (s *Store) readVersion(ctx context.Context, aggregateID string) (int, error
 		}
 		input.ExclusiveStartKey = out.LastEvaluatedKey
 	}
+}
+
+// ask makes a query.
+func (s *Store) ask(ctx context.Context, input *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
+	out, err := call(ctx, func() (*dynamodb.QueryOutput, error) { return s.client.Query(ctx, input) })
+	if err == nil {
+		s.hearTime(out.ResultMetadata)
+	}
+	return out, err
 }
 
 // aggregateQuery asks for the events of an aggregate, all that are there.
