@@ -269,7 +269,7 @@ func (s *Store) newPlan(heads []head, saves []*save, push uint64) (*plan, error)
 			last = seq
 		}
 	}
-	ms := uint64(max(now.UnixMilli(), 0)) //nolint:gosec // not negative
+	ms := uint64(max(now.UnixMilli(), 0))
 	if push > 0 {
 		ms = max(ms, last.Time()+push)
 	}
@@ -317,7 +317,7 @@ func nextID(last ulid.ULID, ms uint64, shard int) (ulid.ULID, error) {
 			return next, err
 		}
 		id := next
-		id[len(id)-1] = byte(shard) //nolint:gosec // less than MaxShards
+		id[len(id)-1] = byte(shard)
 		if id.Compare(last) > 0 {
 			return id, nil
 		}

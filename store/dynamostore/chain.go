@@ -188,7 +188,7 @@ func (c *chain) ask(ctx context.Context, condition, at string, limit int, ascend
 		ExpressionAttributeNames:  map[string]string{"#p": partitionName, "#s": attrSequenceID},
 		ExpressionAttributeValues: item{":p": partition, ":at": text(at)},
 		ScanIndexForward:          &ascending,
-		Limit:                     aws.Int32(int32(limit)), //nolint:gosec // at most maxPage
+		Limit:                     aws.Int32(int32(limit)),
 	}
 	for {
 		out, err := c.store.ask(ctx, input)

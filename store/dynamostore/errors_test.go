@@ -178,7 +178,7 @@ func TestAClockThatIsFarAheadIsRefused(t *testing.T) {
 func incompressible(n int) []byte {
 	data := make([]byte, n)
 	for i := range data {
-		data[i] = byte(rand.IntN(256)) //nolint:gosec // test data
+		data[i] = byte(rand.IntN(256))
 	}
 	return data
 }

@@ -69,7 +69,7 @@ func timeOf(sequenceID string) int64 {
 	if err != nil {
 		return 0
 	}
-	return int64(id.Time()) //nolint:gosec // 48 bits
+	return int64(id.Time())
 }
 
 func (h *head) item() item {
@@ -90,15 +90,15 @@ func (h *head) item() item {
 
 func parseHead(i item, shard int) (head, error) {
 	d := decoder{item: i}
-	layout := d.number(attrLayout, required)
+	layout := d.number(attrLayout)
 	h := head{
 		tableID: d.text(attrTable, required),
 		shard:   shard,
-		shards:  int(d.number(attrShards, required)),
+		shards:  int(d.number(attrShards)),
 		seq:     d.text(attrHead, optional),
 		last:    d.text(attrLast, optional),
 		types:   d.texts(attrTypes),
-		ahead:   d.number(attrAhead, required),
+		ahead:   d.number(attrAhead),
 	}
 	if d.err == nil && layout != layoutVersion {
 		d.err = fmt.Errorf("it has layout %d, this version of the package knows %d", layout, layoutVersion)

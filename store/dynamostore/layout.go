@@ -80,7 +80,7 @@ func shardOf(aggregateID string, shards int) int {
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(aggregateID))
-	return int(h.Sum32() % uint32(shards)) //nolint:gosec // at most MaxShards
+	return int(h.Sum32() % uint32(shards))
 }
 
 // shardType is the partition of a type's events of a shard in TypeIndex.
@@ -145,9 +145,9 @@ func parseEvent(i item) (event, error) {
 		Record: eventsource.Record{
 			SequenceID:  d.text(attrSequenceID, required),
 			AggregateID: d.text(attrAggregateID, required),
-			Version:     int(d.number(attrVersion, required)),
+			Version:     int(d.number(attrVersion)),
 			Type:        d.text(attrType, required),
-			Timestamp:   d.number(attrTimestamp, required),
+			Timestamp:   d.number(attrTimestamp),
 			UserID:      d.text(attrUserID, optional),
 			Data:        d.bytes(attrData),
 		},
@@ -207,7 +207,7 @@ func (d *decoder) text(name string, required bool) string {
 	return ""
 }
 
-func (d *decoder) number(name string, required bool) int64 {
+func (d *decoder) number(name string) int64 {
 	switch v := d.item[name].(type) {
 	case *types.AttributeValueMemberN:
 		n, err := strconv.ParseInt(v.Value, 10, 64)
@@ -216,9 +216,7 @@ func (d *decoder) number(name string, required bool) int64 {
 		}
 		return n
 	case nil:
-		if required {
-			d.fail(name, "is missing")
-		}
+		d.fail(name, "is missing")
 	default:
 		d.fail(name, "is no number, but %T", v)
 	}

@@ -239,7 +239,7 @@ func startOf(h *head, from int64, newer *int64) string {
 		return ""
 	}
 	var id ulid.ULID
-	if err := id.SetTime(uint64(ms - h.ahead)); err != nil { //nolint:gosec // not negative
+	if err := id.SetTime(uint64(ms - h.ahead)); err != nil {
 		return ""
 	}
 	return id.String()

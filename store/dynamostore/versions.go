@@ -68,7 +68,7 @@ func (s *Store) readVersion(ctx context.Context, aggregateID string) (int, error
 		}
 		if len(out.Items) > 0 {
 			d := decoder{item: out.Items[0]}
-			version := int(d.number(attrVersion, required))
+			version := int(d.number(attrVersion))
 			return version, d.err
 		}
 		if len(out.LastEvaluatedKey) == 0 {
