@@ -37,8 +37,19 @@ type FileDeleted struct {
 	Blob string `json:"blob"`
 }
 
+// CommitPartImported is an event of the repository. Where a commit is more than
+// the store takes at once, it comes after each part of the files' events but the
+// last.
+type CommitPartImported struct {
+	eventsource.BaseEvent
+	Hash string `json:"hash"`
+	// Changes is how many of the commit's changes are in the store, in the order of
+	// the log: those of this part and of the parts before it.
+	Changes int `json:"changes"`
+}
+
 // CommitImported is an event of the repository. It comes after the events of the
-// files that the commit changed, and its version is the commit's number.
+// files that the commit changed, and says that these are all.
 type CommitImported struct {
 	eventsource.BaseEvent
 	Hash   string `json:"hash"`
@@ -49,7 +60,7 @@ type CommitImported struct {
 
 func newRepository(store eventsource.Store) eventsource.Repository {
 	return eventsource.NewRepository(store, json.NewSerializer(
-		(*FileAdded)(nil), (*FileModified)(nil), (*FileDeleted)(nil), (*CommitImported)(nil)))
+		(*FileAdded)(nil), (*FileModified)(nil), (*FileDeleted)(nil), (*CommitPartImported)(nil), (*CommitImported)(nil)))
 }
 
 // repositoryID names the aggregate of the repository whose history begins with
@@ -76,23 +87,39 @@ func belongsTo(repositoryID, aggregateID string) bool {
 
 // imported is the aggregate of a repository: how far it has been imported.
 type imported struct {
-	id          string
+	id      string
+	version int
+	// first and last are the commits that it begins and ends with. The last one may
+	// be there in part.
 	first, last string
-	commits     int
+	// commits is how many are complete, and changes how many changes of the next one
+	// are there, 0 if it has not begun.
+	commits, changes int
+}
+
+// begun is how many commits are there, complete or in part.
+func (r *imported) begun() int {
+	if r.changes > 0 {
+		return r.commits + 1
+	}
+	return r.commits
 }
 
 func (r *imported) SetAggregateID(id string) { r.id = id }
 
 func (r *imported) On(_ context.Context, event eventsource.Event) error {
-	commit, ok := event.(*CommitImported)
-	if !ok {
+	switch e := event.(type) {
+	case *CommitPartImported:
+		r.last, r.changes, r.version = e.Hash, e.Changes, e.Version
+	case *CommitImported:
+		r.last, r.changes, r.version = e.Hash, 0, e.Version
+		r.commits++
+	default:
 		return fmt.Errorf("%T is no event of a repository", event)
 	}
 	if r.first == "" {
-		r.first = commit.Hash
+		r.first = r.last
 	}
-	r.last = commit.Hash
-	r.commits = commit.Version
 	return nil
 }
 

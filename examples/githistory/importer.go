@@ -18,25 +18,35 @@ type importer struct {
 	done *imported
 	// onCommit is called after each commit that was saved.
 	onCommit func()
+
+	// version is that of the repository's last event.
+	version int
+	stats   importStats
 }
 
 // importStats is what an import did.
 type importStats struct {
 	commits, changes int
-	took             time.Duration
+	// parts are the saves that large commits took before their last one.
+	parts int
+	took  time.Duration
 }
 
-// events are the changes and one event a commit.
-func (s importStats) events() int { return s.changes + s.commits }
+// events are the changes, and one event for each part and for each commit.
+func (s importStats) events() int { return s.changes + s.parts + s.commits }
 
 // run imports to the end of the history, or to the first error: what was
 // imported before stays, and another run goes on from there.
 func (im *importer) run(ctx context.Context) (stats importStats, err error) {
 	start := time.Now()
-	defer func() { stats.took = time.Since(start) }()
+	defer func() {
+		stats = im.stats
+		stats.took = time.Since(start)
+	}()
 
+	im.version = im.done.version
 	total := im.source.outline().commits
-	if im.done.commits > total {
+	if im.done.begun() > total {
 		return stats, im.notOurHistory()
 	}
 	log, err := im.source.openLog(ctx)
@@ -56,17 +66,16 @@ func (im *importer) run(ctx context.Context) (stats importStats, err error) {
 			return stats, err
 		}
 		number++
+		if number == im.done.begun() && c.hash != im.done.last {
+			return stats, im.notOurHistory()
+		}
 		if number <= im.done.commits {
-			if number == im.done.commits && c.hash != im.done.last {
-				return stats, im.notOurHistory()
-			}
 			continue
 		}
 		if err := im.save(ctx, number, c); err != nil {
 			return stats, err
 		}
-		stats.commits++
-		stats.changes += len(c.changes)
+		im.stats.commits++
 		im.onCommit()
 	}
 	if number != total {
@@ -75,33 +84,81 @@ func (im *importer) run(ctx context.Context) (stats importStats, err error) {
 	return stats, nil
 }
 
-// save stores a commit: the events of its files and one of the repository, all
-// or none.
+// save stores a commit: in one save, or if that is more than the store takes at
+// once in parts. A part that is there already is not saved again.
 func (im *importer) save(ctx context.Context, number int, c commit) error {
-	events := make([]eventsource.Event, 0, len(c.changes)+1)
-	for _, change := range c.changes {
+	from := 0 // where the next part begins
+	if number == im.done.commits+1 {
+		from = im.done.changes
+	}
+	if from > len(c.changes) {
+		return fmt.Errorf("commit %s has %d changes in this history, but the store has %d of them", c.hash, len(c.changes), from)
+	}
+	for most := len(c.changes); ; {
+		n := min(most, len(c.changes)-from)
+		err := im.savePart(ctx, c, from, from+n)
+		var tooLarge *eventsource.SaveTooLargeError
+		switch {
+		case errors.As(err, &tooLarge) && n > 1:
+			most = fewer(n, tooLarge)
+		case err != nil:
+			return explain(err, number, c)
+		case from+n == len(c.changes):
+			return nil
+		default:
+			from += n
+			im.stats.parts++
+		}
+	}
+}
+
+// fewer says how many changes to try when n were too many: as many as the store
+// takes beside the repository's event, or half.
+func fewer(n int, err *eventsource.SaveTooLargeError) int {
+	if most := err.MaxEvents - 1; most > 0 && most < n {
+		return most
+	}
+	return n / 2
+}
+
+// savePart stores the events of some of a commit's changes and one of the
+// repository, all or none. That one says how far the commit is, so that another
+// run finds no change without a word on whose it is.
+func (im *importer) savePart(ctx context.Context, c commit, from, to int) error {
+	events := make([]eventsource.Event, 0, to-from+1)
+	for _, change := range c.changes[from:to] {
 		events = append(events, fileEvent(im.done.id, c, change))
 	}
 	base := baseEvent(im.done.id, c)
-	base.Version = number // this one, or none: another importer may be at work
-	events = append(events, &CommitImported{BaseEvent: base, Hash: c.hash, Author: c.author, Time: c.time})
+	base.Version = im.version + 1 // this one, or none: another importer may be at work
+	if to < len(c.changes) {
+		events = append(events, &CommitPartImported{BaseEvent: base, Hash: c.hash, Changes: to})
+	} else {
+		events = append(events, &CommitImported{BaseEvent: base, Hash: c.hash, Author: c.author, Time: c.time})
+	}
+	if err := im.repo.Save(ctx, events...); err != nil {
+		return err
+	}
+	im.version++
+	im.stats.changes += to - from
+	return nil
+}
 
-	err := im.repo.Save(ctx, events...)
+// explain says what an error means for the commit.
+func explain(err error, number int, c commit) error {
 	switch {
 	case errors.Is(err, eventsource.ErrConflict):
 		return fmt.Errorf("commit %s, number %d, was imported by somebody else just now; "+
 			"leave it to them, or run again to go on from there: %w", c.hash, number, err)
 	case errors.Is(err, eventsource.ErrOutcomeUnknown):
 		return fmt.Errorf("commit %s, number %d, may be stored or not; run again to go on from where it is: %w", c.hash, number, err)
-	case err != nil:
-		return fmt.Errorf("commit %s, number %d, could not be saved: %w", c.hash, number, err)
 	}
-	return nil
+	return fmt.Errorf("commit %s, number %d, could not be saved: %w", c.hash, number, err)
 }
 
 func (im *importer) notOurHistory() error {
 	return fmt.Errorf("commit %s, the last of the %d that the store has of %s, is not in this history: "+
-		"it was rewritten, or this is another branch", im.done.last, im.done.commits, im.done.id)
+		"it was rewritten, or this is another branch", im.done.last, im.done.begun(), im.done.id)
 }
 
 // fileEvent is the event of the file that a change is about.

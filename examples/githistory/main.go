@@ -4,18 +4,23 @@
 //
 //	go run ./examples/githistory                            # the repository around the current folder, in memory
 //	go run ./examples/githistory -repo ~/src/project -store postgres://localhost/events
+//	go run ./examples/githistory -repo ~/src/project -store 'dynamodb://events?endpoint=http://127.0.0.1:8000'
 //	go run ./examples/githistory -log project.log.gz -tree project.tree.gz
 //
 // What to look at:
 //
 //   - Every commit is one atomic save (importer.go): the events of the files that
 //     it changes, then one of the repository. They belong to many aggregates.
+//   - DynamoDB takes less at once than some commits are. These are saved in parts,
+//     as the [eventsource.SaveTooLargeError] says, and each part ends with an event
+//     of the repository that says how far the commit is.
 //   - The repository's event is saved with an explicit version, so that of two
 //     importers at work on one repository one gets [eventsource.ErrConflict], and
-//     a commit is never imported twice.
+//     a commit is never imported twice, nor a part of one.
 //   - The reader (reader.go) runs while the import does and remembers nothing but
 //     its last sequence ID.
-//   - A second run loads the repository's aggregate and goes on where that ends.
+//   - A second run loads the repository's aggregate and goes on where that ends,
+//     be it in the middle of a commit.
 //
 // The history is the first-parent one of HEAD: a merge is one commit with all
 // that it brings. A shallow clone is imported from where it begins, as a

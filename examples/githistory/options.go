@@ -18,9 +18,9 @@ type options struct {
 const usage = `Usage: githistory [-repo DIR | -log FILE -tree FILE] [-store memory|URL]
 
 Imports the history of a git repository into an event store, one atomic save a
-commit; follows the events while it does; rebuilds the tree and the authors'
-counts from them; and checks both against git. A second run on the same store
-imports only what is new.
+commit, or a few where that is more than the store takes at once; follows the
+events while it does; rebuilds the tree and the authors' counts from them; and
+checks both against git. A second run on the same store imports only what is new.
 
 Exit status: 0 if all agrees or there is nothing to import, 1 if not or if
 something failed, 2 if the command line is wrong.
@@ -37,8 +37,11 @@ func parseOptions(args []string, stdout, stderr io.Writer) (options, error) {
 		"git "+strings.Join(logCommand, " ")+"\nNeeds -tree.")
 	flags.StringVar(&o.tree, "tree", "", "a `FILE`, plain or gzip, to check against instead of asking git for the tree; what this prints:\n"+
 		"git "+strings.Join(treeCommand, " ")+" HEAD\nNeeds -log.")
-	flags.StringVar(&o.store, "store", memoryStore, "where the events go: memory, or the `URL` of a PostgreSQL database such as\n"+
-		"postgres://user:password@host/database, whose tables are created or brought up to date")
+	flags.StringVar(&o.store, "store", memoryStore, "where the events go: memory, or a `URL`.\n"+
+		"postgres://user:password@host/database: its tables are created or brought up to date.\n"+
+		"dynamodb://table?region=us-east-1: the table is created if it is not there, with &shards=N if given.\n"+
+		"Credentials, and the region if not given, are those of the AWS configuration, or of &profile=NAME.\n"+
+		"&endpoint=http://127.0.0.1:8000 is for DynamoDB Local: on this machine no region and no credentials are needed.")
 
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -71,8 +74,12 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return errors.New("-log and -tree need the name of a file")
 	case o.repo == "":
 		return errors.New("-repo needs the name of a folder")
+	case isDynamoDBURL(o.store):
+		if _, err := parseDynamoDBURL(o.store); err != nil {
+			return fmt.Errorf("-store: %w", err)
+		}
 	case o.store != memoryStore && !isPostgresURL(o.store):
-		return errors.New("-store needs memory or a URL that begins with postgres://")
+		return errors.New("-store needs memory or a URL that begins with postgres:// or dynamodb://")
 	}
 	return nil
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/eventsource-go/eventsource"
@@ -37,30 +34,14 @@ func TestNastyRepositoryInPostgreSQL(t *testing.T) {
 
 func TestOfTwoProcessesOnPostgreSQLOneIsRefused(t *testing.T) {
 	url := testenv.Postgres(t)
-	bothLoaded := &barrier{waiting: 2, open: make(chan struct{})}
-	var wg sync.WaitGroup
-	errs := make([]error, 2)
-	for i := range errs {
+	stores := make([]eventsource.Store, 2)
+	for i := range stores {
 		store, closeStore, err := openPostgres(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer closeStore()
-		history, err := openFiles(pgxLog, pgxTree)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wg.Go(func() {
-			errs[i] = importAndCheck(t.Context(), &storeWithBarrier{Store: store, loaded: bothLoaded}, history, io.Discard, io.Discard)
-		})
+		stores[i] = store
 	}
-	wg.Wait()
-
-	winner, loser := errs[0], errs[1]
-	if winner != nil {
-		winner, loser = loser, winner
-	}
-	if winner != nil || !errors.Is(loser, eventsource.ErrConflict) {
-		t.Fatalf("got errors %v and %v", winner, loser)
-	}
+	mustRefuseOne(t, pgxLog, pgxTree, stores[0], stores[1])
 }

@@ -22,6 +22,12 @@ type reader struct {
 	tree    map[Text]file
 	authors map[Text]int
 	commits int
+	// version is that of the repository's last event.
+	version int
+	// begun is the commit that is there in part, "" if none is, and changes how many
+	// have come since the last complete one.
+	begun   string
+	changes int
 	// events counts all events, own those of the repository.
 	events, own int
 	// busy is how long it read, without the time that it waited for events.
@@ -116,6 +122,39 @@ func (r *reader) handle(event eventsource.Event) error {
 	}
 	r.own++
 	switch e := event.(type) {
+	case *CommitPartImported:
+		if e.Changes != r.changes {
+			return fmt.Errorf("commit %s has %d changes so far, but %d came", e.Hash, e.Changes, r.changes)
+		}
+		return r.follows(e.Version, e.Hash)
+	case *CommitImported:
+		if err := r.follows(e.Version, e.Hash); err != nil {
+			return err
+		}
+		r.begun, r.changes = "", 0
+		r.commits++
+		r.authors[e.Author]++
+		return nil
+	}
+	r.changes++
+	return r.change(event)
+}
+
+// follows checks an event of the repository against the one before it.
+func (r *reader) follows(version int, hash string) error {
+	if version != r.version+1 {
+		return fmt.Errorf("commit %s has version %d after version %d", hash, version, r.version)
+	}
+	if r.begun != "" && hash != r.begun {
+		return fmt.Errorf("commit %s comes in the middle of commit %s", hash, r.begun)
+	}
+	r.version, r.begun = version, hash
+	return nil
+}
+
+// change applies an event of a file.
+func (r *reader) change(event eventsource.Event) error {
+	switch e := event.(type) {
 	case *FileAdded:
 		if _, ok := r.tree[e.Path]; ok {
 			return fmt.Errorf("path %q is added, but is there", e.Path)
@@ -131,12 +170,6 @@ func (r *reader) handle(event eventsource.Event) error {
 			return fmt.Errorf("path %q is deleted as %v, but is %v", e.Path, was, r.tree[e.Path])
 		}
 		delete(r.tree, e.Path)
-	case *CommitImported:
-		if e.Version != r.commits+1 {
-			return fmt.Errorf("commit %s has number %d after number %d", e.Hash, e.Version, r.commits)
-		}
-		r.commits++
-		r.authors[e.Author]++
 	default:
 		return fmt.Errorf("%T is no event of a repository", event)
 	}

@@ -53,8 +53,12 @@ func runOptions(ctx context.Context, o options, stdout, stderr io.Writer) error 
 
 // openStore gives the store that the option names, and how to close it.
 func openStore(ctx context.Context, name string) (store eventsource.Store, closeStore func(), err error) {
-	if name == memoryStore {
+	switch {
+	case name == memoryStore:
 		return memstore.New(), func() {}, nil
+	case isDynamoDBURL(name):
+		store, err = openDynamoDB(ctx, name)
+		return store, func() {}, err
 	}
 	return openPostgres(ctx, name)
 }
@@ -103,7 +107,14 @@ func summarize(w io.Writer, history source, done *imported, stats importStats, r
 	if done.commits > 0 {
 		fmt.Fprintf(w, "skipped    %d commits that were in the store\n", done.commits)
 	}
-	fmt.Fprintf(w, "imported   %d commits, %d changes of files: %d events", stats.commits, stats.changes, stats.events())
+	if done.changes > 0 {
+		fmt.Fprintf(w, "skipped    %d changes of the next one that were in the store\n", done.changes)
+	}
+	fmt.Fprintf(w, "imported   %d commits, %d changes of files", stats.commits, stats.changes)
+	if stats.parts > 0 {
+		fmt.Fprintf(w, ", %d more saves for large commits", stats.parts)
+	}
+	fmt.Fprintf(w, ": %d events", stats.events())
 	if stats.commits > 0 {
 		fmt.Fprintf(w, " in %s, %s commits/s, %s events/s",
 			seconds(stats.took), rate(stats.commits, stats.took), rate(stats.events(), stats.took))
