@@ -3,7 +3,6 @@ package dynamostore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,145 +19,103 @@ import (
 
 // runBatch stores the saves of a batch, and sees to it that each is finished.
 func (s *Store) runBatch(ctx context.Context, b *batch) {
-	err := s.store(ctx, b, b.saves)
-	if err == nil {
-		return
-	}
+	verdict, err := s.store(ctx, b, b.saves)
 	for _, sv := range b.saves {
-		if sv.finished() {
-			continue
-		}
-		if len(b.saves) > 1 && ctx.Err() == nil && aboutOne(err) {
-			err := s.store(sv.ctx, b, []*save{sv})
-			if err != nil && !sv.finished() {
-				sv.finish(s.translate(sv.ctx, "save", err))
+		switch {
+		case sv.finished():
+		case verdict == refused && len(b.saves) > 1 && ctx.Err() == nil && aboutOne(err):
+			if verdict, err := s.store(sv.ctx, b, []*save{sv}); !sv.finished() {
+				s.fail(sv.ctx, sv, verdict, err)
 			}
-			continue
+		default:
+			s.fail(ctx, sv, verdict, err)
 		}
-		sv.finish(s.translate(ctx, "save", err))
 	}
 }
 
-// aboutOne reports whether the error may be about one of several saves.
+// fail finishes a save that was not stored, or of which nobody knows.
+func (s *Store) fail(ctx context.Context, sv *save, verdict verdict, err error) {
+	if verdict == unknown {
+		err = sv.outcomeUnknown(err)
+	}
+	s.group.finish(sv, s.translate(ctx, "save", err))
+}
+
+// aboutOne reports whether what was refused may be so because of one of several saves.
 func aboutOne(err error) bool {
 	return len(reasons(err)) > 0 || errorCode(err) == "ValidationException"
 }
 
-// finished reports whether the save has its result.
-func (sv *save) finished() bool {
-	select {
-	case <-sv.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// store makes attempts until all saves are finished: stored, in conflict, or given
-// up by their callers. After an error nothing is stored of those that are not.
-func (s *Store) store(ctx context.Context, b *batch, saves []*save) error {
+// store makes attempts until all saves are finished: stored, given up by their
+// callers, or unsure of versions. Otherwise the rest is not stored, or unknown, as the
+// verdict says.
+func (s *Store) store(ctx context.Context, b *batch, saves []*save) (verdict, error) {
 	wait := newBackoff()
-	push := uint64(0)  // see newPlan
-	var taken []string // aggregates whose versions were not what was remembered
+	push := uint64(0) // see newPlan
 	for tries := 0; ; tries++ {
-		saves = s.group.send(saves)
-		p, err := s.prepare(ctx, b, saves, taken, push)
-		if err != nil || p == nil {
-			return err
+		p, err := s.prepare(ctx, b, saves, push)
+		if err != nil {
+			return refused, err
+		}
+		if p == nil {
+			return stored, nil
 		}
 		saves = p.saves
+		if !s.group.send(saves) {
+			continue // without those who have left
+		}
 		verdict, err := s.write(ctx, p)
 		switch verdict {
 		case stored:
-			s.landed(p)
-			return nil
+			s.complete(p)
+			return stored, nil
 		case fenced:
 			// A reader's fence is faster than this process's IDs: give them a lead.
 			push = min(max(2*push, 4), 1000)
 		case lost, again:
-			taken = p.taken
 		case refused, unsure, unknown:
-			return err
+			return verdict, err
 		}
+		s.group.failed(saves, err)
+		saves = s.finishTaken(saves, p.taken)
 		// The first try after a lost race knows the head of the one who won it.
 		if tries > 0 || verdict == again {
 			if err := wait.wait(ctx); err != nil {
-				return err
+				return refused, err
 			}
-			if _, err := s.readHeads(ctx, true); err != nil {
-				return err
+			if err := s.refreshHeads(ctx, p.shards()); err != nil {
+				return refused, err
 			}
 		}
 	}
 }
 
-// landed finishes the saves of a plan that was stored.
-func (s *Store) landed(p *plan) {
-	s.observe(p.next...)
+// complete finishes the saves of a plan that was stored.
+func (s *Store) complete(p *plan) {
+	s.observe(p.heads()...)
 	for _, sv := range p.saves {
 		for i := range sv.records {
 			s.versions.atLeast(sv.records[i].AggregateID, sv.records[i].Version)
 		}
 	}
 	for _, sv := range p.saves {
-		sv.finish(nil)
+		s.group.finish(sv, nil)
 	}
 	s.watchers.wakeAll()
 }
 
-// plan is a transaction: what is to be stored, after which heads.
-type plan struct {
-	saves []*save
-	// moved are the heads that it starts from, next those that it makes of them, and
-	// first the first of its IDs in their shards.
-	moved, next []head
-	first       []string
-	input       *dynamodb.TransactWriteItemsInput
-	// taken are aggregates that turned out to have the version of one of its events.
-	taken []string
-	// sentBefore is true when an earlier attempt may still be on its way.
-	sentBefore bool
-}
-
-// prepare makes a plan for the saves that can be stored, and finishes the others.
-// It returns none if none is left.
-func (s *Store) prepare(ctx context.Context, b *batch, saves []*save, taken []string, push uint64) (*plan, error) {
-	if saves = s.finishEnded(saves); len(saves) == 0 {
-		return nil, nil
-	}
-	saves, err := s.assignVersions(ctx, saves, taken)
-	if err != nil || len(saves) == 0 {
-		return nil, err
-	}
-	known, shards := s.known.shards(), shardSet(0)
+// finishTaken finishes the saves whose aggregates turned out to have other versions
+// than those that were remembered.
+func (s *Store) finishTaken(saves []*save, taken map[string]bool) (left []*save) {
 	for _, sv := range saves {
-		sv.assignShards(known)
-		shards |= sv.shards
-	}
-	if shards&^b.shards != 0 {
-		return nil, errReplaced
-	}
-	heads, ok := s.known.get(shards.list())
-	if !ok {
-		if _, err := s.readHeads(ctx, true); err != nil {
-			return nil, err
+		var doubt []string
+		for i := range sv.records {
+			if id := sv.records[i].AggregateID; taken[id] {
+				doubt = append(doubt, id)
+			}
 		}
-		heads, ok = s.known.get(shards.list())
-	}
-	if !ok || heads[0].shards != known {
-		return nil, errReplaced
-	}
-	return s.newPlan(heads, saves, push)
-}
-
-// errReplaced is returned when the shards are not those that they were.
-var errReplaced = fmt.Errorf("%w: it was replaced by another one with the same name; save again", ErrLayout)
-
-// finishEnded finishes the saves whose contexts have ended.
-func (s *Store) finishEnded(saves []*save) (left []*save) {
-	for _, sv := range saves {
-		if err := sv.ctx.Err(); err != nil {
-			sv.finish(fmt.Errorf("eventsource/dynamostore: save: %w", err))
+		if len(doubt) > 0 {
+			s.group.finish(sv, &unsureError{doubt})
 			continue
 		}
 		left = append(left, sv)
@@ -166,97 +123,90 @@ func (s *Store) finishEnded(saves []*save) (left []*save) {
 	return left
 }
 
-// assignVersions gives all records their versions. Saves that ask for others are
-// finished with a conflict. The versions of the aggregates in doubt are read.
-func (s *Store) assignVersions(ctx context.Context, saves []*save, doubt []string) ([]*save, error) {
-	confirmed := make(map[string]int) // read just now
-	if err := s.confirm(ctx, doubt, confirmed); err != nil {
-		return nil, err
+// plan is a transaction: what is to be stored, after which heads.
+type plan struct {
+	saves []*save
+	// moved are the heads that it starts from, and next those that it makes of them;
+	// their types are only those that it moves. first are the first of its IDs in
+	// their shards.
+	moved, next []head
+	first       []string
+	input       *dynamodb.TransactWriteItemsInput
+	// taken are aggregates that turned out to have the version of one of its events.
+	taken map[string]bool
+	// sentBefore is true when an earlier attempt may still be on its way.
+	sentBefore bool
+}
+
+func (p *plan) shards() []int {
+	var shards []int
+	for i := range p.moved {
+		shards = append(shards, p.moved[i].shard)
 	}
-	for {
-		var left []*save
-		unsure := make(map[string]bool) // what has to be read
-		versions := make(map[string]int)
-		conflicts := make(map[*save]error)
-		for _, sv := range saves {
-			err := s.assignTo(sv, versions, confirmed, unsure)
-			if err != nil {
-				conflicts[sv] = err
-				continue
-			}
+	return shards
+}
+
+// heads are those after the plan was stored.
+func (p *plan) heads() []head {
+	heads := slices.Clone(p.next)
+	for i := range heads {
+		heads[i].types = maps.Clone(p.moved[i].types)
+		maps.Copy(heads[i].types, p.next[i].types)
+	}
+	return heads
+}
+
+// prepare makes a plan for the saves that can be stored, and finishes the others.
+// It returns none if none is left.
+func (s *Store) prepare(ctx context.Context, b *batch, saves []*save, push uint64) (*plan, error) {
+	var left []*save
+	versions := make(map[string]int)
+	for _, sv := range saves {
+		if sv.ctx.Err() != nil {
+			s.group.finish(sv, sv.ended())
+		} else if unsure := s.assign(sv, versions); len(unsure) > 0 {
+			s.group.finish(sv, &unsureError{unsure})
+		} else {
 			left = append(left, sv)
 		}
-		if len(unsure) == 0 {
-			for sv, err := range conflicts {
-				sv.finish(err)
-			}
-			return left, nil
-		}
-		if err := s.confirm(ctx, slices.Collect(maps.Keys(unsure)), confirmed); err != nil {
+	}
+	if len(left) == 0 {
+		return nil, nil
+	}
+	known, shards := s.known.shards(), shardSet(0)
+	for _, sv := range left {
+		sv.assignShards(known)
+		shards |= sv.shards
+	}
+	if known == 0 || shards&^b.shards != 0 {
+		return nil, errReplaced
+	}
+	heads, ok := s.known.get(shards.list())
+	if !ok {
+		if err := s.refreshHeads(ctx, shards.list()); err != nil {
 			return nil, err
 		}
+		heads, ok = s.known.get(shards.list())
 	}
-}
-
-// assignTo assigns the versions of one save. versions are those that the
-// aggregates have with the saves before it. A conflict is only one if the
-// aggregate's version was read, not remembered.
-func (s *Store) assignTo(sv *save, versions, confirmed map[string]int, unsure map[string]bool) error {
-	own := make(map[string]int)
-	for i := range sv.records {
-		r, asked := &sv.records[i], sv.asked[i]
-		id := r.AggregateID
-		version, known := own[id]
-		if !known {
-			version, known = versions[id]
-		}
-		if !known {
-			version, known = confirmed[id]
-		}
-		if !known {
-			version, known = s.versions.get(id)
-		}
-		if !known && asked == 1 {
-			known = true // 0 is what it takes, and the condition on the item will show
-		}
-		if _, sure := confirmed[id]; !known || asked != 0 && asked != version+1 && !sure {
-			unsure[id] = true
-			continue
-		}
-		if asked != 0 && asked != version+1 {
-			return &eventsource.ConflictError{AggregateID: id, Expected: asked, Actual: version}
-		}
-		r.Version = version + 1
-		own[id] = r.Version
+	if !ok || heads[0].shards != known {
+		return nil, errReplaced
 	}
-	for id, version := range own {
-		versions[id] = version
+	p, err := s.newPlan(heads, left, push)
+	if errors.Is(err, ErrClockAhead) {
+		// What is known of the server's clock may be old, from before this machine slept.
+		if err := s.refreshHeads(ctx, shards.list()); err != nil {
+			return nil, err
+		}
+		p, err = s.newPlan(heads, left, push)
 	}
-	return nil
-}
-
-// confirm reads the versions of aggregates.
-func (s *Store) confirm(ctx context.Context, ids []string, confirmed map[string]int) error {
-	read := make([]int, len(ids))
-	err := inParallel(len(ids), func(i int) (err error) {
-		read[i], err = s.readVersion(ctx, ids[i])
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for i, id := range ids {
-		confirmed[id] = read[i]
-		s.versions.atLeast(id, read[i])
-	}
-	return nil
+	return p, err
 }
 
 // newPlan assigns sequence IDs. push are milliseconds that they are ahead of the
 // heads at least, for a writer that readers' fences would keep overtaking.
 func (s *Store) newPlan(heads []head, saves []*save, push uint64) (*plan, error) {
 	now := s.clock()
-	if err := s.checkClock(now); err != nil {
+	if err := s.server.check(now, s.maxClockAhead); err != nil {
 		return nil, err
 	}
 	p := &plan{saves: saves, moved: heads, next: slices.Clone(heads), first: make([]string, len(heads))}
@@ -264,7 +214,7 @@ func (s *Store) newPlan(heads []head, saves []*save, push uint64) (*plan, error)
 	var last ulid.ULID
 	for i, h := range heads {
 		place[h.shard] = i
-		p.next[i].types = maps.Clone(h.types)
+		p.next[i].types = make(map[string]string)
 		if seq, err := ulid.ParseStrict(h.seq); err == nil && seq.Compare(last) > 0 {
 			last = seq
 		}
@@ -290,11 +240,7 @@ func (s *Store) newPlan(heads []head, saves []*save, push uint64) (*plan, error)
 			if p.first[at] == "" {
 				p.first[at] = r.SequenceID
 			}
-			put, err := s.put(r, &p.next[at])
-			if err != nil {
-				return nil, err
-			}
-			items = append(items, put)
+			items = append(items, s.put(r, &p.moved[at], &p.next[at]))
 		}
 	}
 	for i := range heads {
@@ -324,18 +270,21 @@ func nextID(last ulid.ULID, ms uint64, shard int) (ulid.ULID, error) {
 	}
 }
 
-// put stores an event if its aggregate does not have that version. The head moves on.
-func (s *Store) put(r *eventsource.Record, h *head) (types.TransactWriteItem, error) {
-	item, err := newItem(r, h.shard, h.last, h.types[r.Type])
-	if err != nil {
-		return types.TransactWriteItem{}, err
+// put stores an event if its aggregate does not have that version. The new head
+// moves to it.
+func (s *Store) put(r *eventsource.Record, from, to *head) types.TransactWriteItem {
+	typePrev, ok := to.types[r.Type]
+	if !ok {
+		typePrev = from.types[r.Type]
 	}
-	h.add(r)
+	item := newItem(r, from.shard, to.last, typePrev)
+	to.seq, to.last, to.types[r.Type] = r.SequenceID, r.SequenceID, r.SequenceID
+	to.ahead = max(to.ahead, lead(r.Timestamp, r.SequenceID))
 	return types.TransactWriteItem{Put: &types.Put{
 		TableName: &s.table, Item: item,
 		ConditionExpression:      aws.String("attribute_not_exists(#a)"),
 		ExpressionAttributeNames: map[string]string{"#a": attrAggregateID},
-	}}, nil
+	}}
 }
 
 // move moves a head, if it still names the last event that the new ones follow,
@@ -343,18 +292,17 @@ func (s *Store) put(r *eventsource.Record, h *head) (types.TransactWriteItem, er
 func (s *Store) move(from, to *head, first string) types.TransactWriteItem {
 	var update strings.Builder
 	update.WriteString("SET #h = :last, #l = :last, #d = :ahead")
-	names := map[string]string{"#h": attrHead, "#l": attrLast, "#d": attrAhead, "#i": attrTable}
+	names := map[string]string{"#h": attrHead, "#l": attrLast, "#d": attrAhead, "#i": attrTable, "#t": attrTypes}
 	values := item{
 		":last": text(to.last), ":ahead": number(to.ahead),
 		":before": text(from.last), ":first": text(first), ":id": text(from.tableID),
 	}
+	count := 0
 	for name, id := range to.types {
-		if from.types[name] == id {
-			continue
-		}
-		n := strconv.Itoa(len(names))
+		n := strconv.Itoa(count)
 		update.WriteString(", #t.#t" + n + " = :t" + n)
-		names["#t"], names["#t"+n], values[":t"+n] = attrTypes, name, text(id)
+		names["#t"+n], values[":t"+n] = name, text(id)
+		count++
 	}
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName: &s.table, Key: headKey(from.shard),
@@ -378,10 +326,13 @@ const (
 	unknown         // it may be stored, and nobody could be asked
 )
 
-// judge says what an error of a transaction means.
-func judge(err error) verdict {
+// judge says what an error of a transaction means, whose request was sent or not.
+func judge(err error, sent bool) verdict {
 	if err == nil {
 		return stored
+	}
+	if !sent || unreachable(err) {
+		return refused
 	}
 	result := refused
 	for _, reason := range reasons(err) {
@@ -410,24 +361,21 @@ const transientTries = 8
 func (s *Store) write(ctx context.Context, p *plan) (verdict, error) {
 	wait := newBackoff()
 	for failures := 0; ; {
-		out, err := s.client.TransactWriteItems(ctx, p.input, once)
-		if out != nil {
-			s.hearTime(out.ResultMetadata)
-		}
-		switch judge(err) {
+		sent, err := s.try(ctx, p)
+		switch judge(err, sent) {
 		case stored:
 			return stored, nil
-		case lost:
+		case lost, fenced:
 			return s.lost(ctx, p, err)
 		case again:
 			if !p.sentBefore {
-				return again, nil // with a new plan, since the heads may have moved
+				return again, err // with a new plan, since the heads may have moved
 			}
 		case refused:
 			if failures++; !unreachable(err) {
 				return s.giveUp(ctx, p, err)
 			}
-		case unsure:
+		case unsure, unknown:
 			failures++
 			p.sentBefore = true
 		}
@@ -440,8 +388,17 @@ func (s *Store) write(ctx context.Context, p *plan) (verdict, error) {
 	}
 }
 
-// once lets the SDK make one attempt: the store has to know what became of each.
-func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
+// try makes one attempt. It reports whether the request may have been sent.
+func (s *Store) try(ctx context.Context, p *plan) (sent bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	var a attempt
+	out, err := s.client.TransactWriteItems(ctx, p.input, once, a.note)
+	if out != nil {
+		s.server.hear(out.ResultMetadata)
+	}
+	return a.sent, err
+}
 
 // giveUp ends a plan with an error, unless an earlier attempt was successful.
 func (s *Store) giveUp(ctx context.Context, p *plan, err error) (verdict, error) {
@@ -451,7 +408,7 @@ func (s *Store) giveUp(ctx context.Context, p *plan, err error) (verdict, error)
 	done, outcomeErr := s.outcome(ctx, p)
 	switch {
 	case outcomeErr != nil:
-		return unknown, outcomeUnknown(p.saves, errors.Join(err, outcomeErr))
+		return unknown, errors.Join(err, outcomeErr)
 	case done:
 		return stored, nil
 	}
@@ -464,12 +421,12 @@ func (s *Store) lost(ctx context.Context, p *plan, err error) (verdict, error) {
 		done, outcomeErr := s.outcome(ctx, p)
 		switch {
 		case outcomeErr != nil:
-			return unknown, outcomeUnknown(p.saves, errors.Join(err, outcomeErr))
+			return unknown, errors.Join(err, outcomeErr)
 		case done:
 			return stored, nil
 		}
 	}
-	return s.learn(p, err), nil
+	return s.learn(p, err), err
 }
 
 // learn takes what the reasons of a lost race say about versions and heads.
@@ -481,12 +438,13 @@ func (s *Store) learn(p *plan, err error) verdict {
 		}
 	}
 	result := fenced
+	p.taken = make(map[string]bool)
 	for i, reason := range reasons(err) {
 		if aws.ToString(reason.Code) != "ConditionalCheckFailed" {
 			continue
 		}
 		if i < len(events) {
-			p.taken = append(p.taken, events[i].AggregateID)
+			p.taken[events[i].AggregateID] = true
 			result = lost
 			continue
 		}
@@ -495,6 +453,9 @@ func (s *Store) learn(p *plan, err error) verdict {
 		if err != nil {
 			result = lost
 			continue
+		}
+		if now.tableID == from.tableID && now.seq < from.seq {
+			s.forget() // the table was restored to what it was before
 		}
 		s.observe(now)
 		if now.last != from.last || now.tableID != from.tableID {

@@ -89,13 +89,10 @@ func (c *chain) over() bool {
 	return c.at >= c.last()
 }
 
-// fill sees to it that the next event is at hand, unless the chain is over or the
-// index does not show it in time. It asks for limit events, and if more than those
+// fill sees to it that the next event of a chain that is not over is at hand, unless
+// the index does not show it in time. It asks for limit events, and if more than those
 // are wanted, it reads on while the caller works.
 func (c *chain) fill(ctx context.Context, limit int, more bool) error {
-	if len(c.page) > 0 || c.behind || c.over() {
-		return nil
-	}
 	deadline := time.Now().Add(c.store.indexTimeout)
 	for wait := newBackoff(); ; {
 		p := c.turn(ctx, limit)
@@ -123,24 +120,27 @@ func (c *chain) fill(ctx context.Context, limit int, more bool) error {
 
 // link accepts the events up to the first broken link.
 func (c *chain) link(events []event) {
-	c.missing = c.at
-	if !c.descending {
-		c.missing = c.last()
-	}
+	n := 0
 	for i := range events {
 		e := &events[i]
-		switch prev := c.prev(e); {
-		case c.descending && e.SequenceID != c.at:
-			return
-		case c.descending:
-			c.at = prev
-		case prev > c.at:
-			c.missing = prev
-			return
-		default:
-			c.at = e.SequenceID
+		prev := c.prev(e)
+		if c.descending && e.SequenceID != c.at {
+			break
 		}
-		c.page = append(c.page, *e)
+		if !c.descending && prev > c.at {
+			c.missing = prev
+			break
+		}
+		if c.at = e.SequenceID; c.descending {
+			c.at = prev
+		}
+		n++
+	}
+	c.page = events[:n]
+	if c.descending {
+		c.missing = c.at
+	} else if n == len(events) {
+		c.missing = c.last()
 	}
 }
 
@@ -191,11 +191,11 @@ func (c *chain) ask(ctx context.Context, condition, at string, limit int, ascend
 		Limit:                     aws.Int32(int32(limit)),
 	}
 	for {
-		out, err := c.store.ask(ctx, input)
+		out, err := c.store.runQuery(ctx, input)
 		if err != nil {
 			return page{err: err}
 		}
-		p := page{after: at, more: len(out.LastEvaluatedKey) > 0}
+		p := page{after: at, events: make([]event, 0, len(out.Items)), more: len(out.LastEvaluatedKey) > 0}
 		for _, i := range out.Items {
 			e, err := parseEvent(i)
 			if err != nil {
@@ -223,12 +223,15 @@ func (c *chain) from(ctx context.Context, before string) (found bool, err error)
 		if p.err != nil {
 			return false, p.err
 		}
-		if len(p.events) > 0 && c.prev(&p.events[0]) < before {
-			c.at = c.prev(&p.events[0])
+		c.missing = c.last()
+		if len(p.events) > 0 {
+			c.missing = c.prev(&p.events[0])
+		}
+		if c.missing < before {
+			c.at = c.missing
 			return true, nil
 		}
 		if time.Now().After(deadline) {
-			c.missing = before
 			return false, nil
 		}
 		if err := wait.wait(ctx); err != nil {
@@ -237,18 +240,18 @@ func (c *chain) from(ctx context.Context, before string) (found bool, err error)
 	}
 }
 
-// lateness is the error of a chain whose index is behind.
-func (c *chain) lateness() error {
+// behindError is the error of a chain whose index is behind.
+func (c *chain) behindError() error {
 	index, _ := c.index()
 	return &IndexBehindError{Index: index, SequenceID: c.missing}
 }
 
-// late is nil as long as the index may only be slow.
-func (c *chain) late() error {
+// behindErrorIfOld is nil as long as the index may only be slow.
+func (c *chain) behindErrorIfOld() error {
 	if time.Since(time.UnixMilli(timeOf(c.missing))) < time.Minute {
 		return nil
 	}
-	return c.lateness()
+	return c.behindError()
 }
 
 // merge puts chains into one order.
@@ -260,7 +263,8 @@ type merge struct {
 	// end is the last event when the reading began.
 	end string
 	// need is how many events are asked for, 0 if nobody knows.
-	need int
+	need  int
+	empty []*chain // those to be filled
 }
 
 // fill fills all chains.
@@ -273,14 +277,17 @@ func (m *merge) fill(ctx context.Context) error {
 			limit = min(limit, m.need/n+8)
 		}
 	}
-	var empty []*chain
+	m.empty = m.empty[:0]
 	for _, c := range m.chains {
-		if c.next() == nil {
-			empty = append(empty, c)
+		if c.next() == nil && !c.behind && !c.over() {
+			m.empty = append(m.empty, c)
 		}
 	}
+	if len(m.empty) == 0 {
+		return nil
+	}
 	more := m.need == 0 || m.need > limit
-	return inParallel(len(empty), func(i int) error { return empty[i].fill(ctx, limit, more) })
+	return inParallel(len(m.empty), func(i int) error { return m.empty[i].fill(ctx, limit, more) })
 }
 
 // ascend gives events until give wants no more, the end is reached, or the rest
@@ -293,7 +300,7 @@ func (m *merge) ascend(ctx context.Context, give func(*eventsource.Record) bool)
 		first := m.first(func(a, b *event) bool { return a.SequenceID < b.SequenceID })
 		for _, c := range m.chains {
 			if c.behind && c.next() == nil {
-				return c.late()
+				return c.behindErrorIfOld()
 			}
 		}
 		if first == nil {
@@ -358,7 +365,7 @@ func (m *merge) descend(ctx context.Context, give func(*eventsource.Record) bool
 		c := m.chains[i]
 		found, err := c.from(ctx, m.query.Before)
 		if err == nil && !found {
-			return c.lateness()
+			return c.behindError()
 		}
 		return err
 	})
@@ -371,7 +378,7 @@ func (m *merge) descend(ctx context.Context, give func(*eventsource.Record) bool
 		}
 		for _, c := range m.chains {
 			if c.behind && c.next() == nil {
-				return c.lateness()
+				return c.behindError()
 			}
 		}
 		first := m.first(func(a, b *event) bool { return a.SequenceID > b.SequenceID })

@@ -38,9 +38,9 @@ var (
 	ErrClockAhead = errors.New("eventsource/dynamostore: clock is ahead of the server's")
 
 	// ErrIndexBehind is returned when an index does not show an event which, as the
-	// events around it prove, was stored more than a minute ago, or, in a descending
-	// query, at all: the index is throttled, or the event's item was deleted. The
-	// details are in an [IndexBehindError].
+	// events around it prove, was stored: in an ascending query more than a minute
+	// ago, by the time in its sequence ID. The index is throttled, or the event's item
+	// was deleted. The details are in an [IndexBehindError].
 	ErrIndexBehind = errors.New("eventsource/dynamostore: index does not show an event that was stored")
 )
 
@@ -118,23 +118,8 @@ func unreachable(err error) bool {
 	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
 }
 
-// neverSent reports whether the request cannot have reached the server.
-func neverSent(err error) bool {
-	if unreachable(err) {
-		return true
-	}
-	var response *awshttp.ResponseError
-	var send *smithyhttp.RequestSendError
-	var garbled *smithy.DeserializationError
-	return !errors.As(err, &response) && !errors.As(err, &send) && !errors.As(err, &garbled) &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
-// decided reports whether the error says that nothing was carried out.
+// decided reports whether the answer says that nothing was carried out.
 func decided(err error) bool {
-	if neverSent(err) {
-		return true
-	}
 	var response *awshttp.ResponseError
 	return errors.As(err, &response) && response.HTTPStatusCode() < 500 && errorCode(err) != ""
 }
@@ -176,6 +161,14 @@ func translate(ctx context.Context, client *dynamodb.Client, table, doing string
 		return fmt.Errorf("eventsource/dynamostore: %s: %w: %w", doing, ctx.Err(), err)
 	}
 	message := err.Error()
+	var host *net.DNSError
+	switch {
+	case strings.Contains(message, "get credentials:"), strings.Contains(message, "refresh cached credentials"):
+		return say(ErrAccess, "there are no credentials that can be used: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "+
+			"or give the machine a role; a session of single sign-on is renewed with aws sso login")
+	case errorCode(err) == "" && strings.Contains(message, "service endpoint"), errors.As(err, &host):
+		return say(ErrAccess, "the client has no region, or one that does not exist, or the endpoint does not: set AWS_REGION or Options.Region")
+	}
 	switch errorCode(err) {
 	case "ResourceNotFoundException":
 		return say(ErrNoTable, fmt.Sprintf("make it with dynamostore.CreateTable or eventsource dynamodb create-table --name %s, "+
@@ -195,13 +188,6 @@ func translate(ctx context.Context, client *dynamodb.Client, table, doing string
 		}
 		if strings.Contains(message, "key element") || strings.Contains(message, "key schema") || strings.Contains(message, "Query key condition") {
 			return say(ErrLayout, "it has other keys: dynamostore.CheckTable or eventsource dynamodb describe-table says which")
-		}
-	case "":
-		if neverSent(err) && strings.Contains(message, "credentials") {
-			return say(ErrAccess, "there are no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role")
-		}
-		if neverSent(err) && strings.Contains(strings.ToLower(message), "region") {
-			return say(ErrAccess, "the client has no region, or one that does not exist: set AWS_REGION or Options.Region")
 		}
 	}
 	return fmt.Errorf("eventsource/dynamostore: %s: %s: %w", where, doing, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync"
 	"time"
 
@@ -50,14 +51,11 @@ type save struct {
 	batch *batch
 	// left is true when the caller went away.
 	left bool
-	// sent is true when the records may have been sent, so that the caller cannot go
-	// away without an answer.
+	// sent is true while the records may be on their way, so that the caller cannot
+	// go away without an answer.
 	sent bool
-}
-
-func (sv *save) finish(err error) {
-	sv.err = err
-	close(sv.done)
+	// cause is what the latest attempt failed with.
+	cause error
 }
 
 // batch is some saves that share a transaction.
@@ -69,14 +67,12 @@ type batch struct {
 	// aggregates are those of its records: true where a record asks for a version.
 	aggregates map[string]bool
 	cancel     context.CancelFunc
-	// waiting is how many callers still wait. When none does, the batch is cancelled.
-	waiting int
 }
 
 // Append stores the records, all or none, in a transaction that concurrent calls
 // share. When ctx ends before the records were sent, nothing is stored and its
 // error is returned at once. When it ends later, Append still tells whether they
-// were stored, for which it waits up to [WithOutcomeTimeout].
+// were stored, for which it waits a second longer than [WithOutcomeTimeout].
 //
 // A save of more than 100 items, which are its events and one for each shard that
 // they belong to, or of more than 4 MB, is refused with [eventsource.ErrTooLarge].
@@ -84,38 +80,55 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 	if err := s.validate(ctx, records); err != nil {
 		return nil, err
 	}
-	return s.append(ctx, records)
-}
-
-// append stores records that are valid.
-func (s *Store) append(ctx context.Context, records []eventsource.Record) ([]eventsource.Record, error) {
 	if len(records) == 0 {
 		return nil, nil
 	}
+	return s.append(ctx, records)
+}
+
+// append stores records that are valid. What has to be read for that is read by the
+// caller, so that nobody else waits for it.
+func (s *Store) append(ctx context.Context, records []eventsource.Record) ([]eventsource.Record, error) {
+	var doubt []string
+	for {
+		sv, err := s.newSave(ctx, records)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.readVersions(ctx, sv, doubt); err != nil {
+			return nil, s.translate(ctx, "save", err)
+		}
+		s.group.join(sv)
+		s.startBatches()
+		stored, err := s.await(sv)
+		var unsure *unsureError
+		if !errors.As(err, &unsure) {
+			return stored, err
+		}
+		doubt = unsure.aggregates
+	}
+}
+
+// unsureError is the result of a save that has to read versions before it can go on.
+type unsureError struct{ aggregates []string }
+
+func (e *unsureError) Error() string {
+	return fmt.Sprintf("versions of %q are not known", e.aggregates)
+}
+
+// newSave refuses what is too large.
+func (s *Store) newSave(ctx context.Context, records []eventsource.Record) (*save, error) {
 	shards, err := s.shardCount(ctx)
 	if err != nil {
 		return nil, s.translate(ctx, "save", err)
 	}
-	sv, err := newSave(ctx, records, shards)
-	if err != nil {
-		return nil, err
-	}
-	g := &s.group
-	g.mu.Lock()
-	g.queue = append(g.queue, sv)
-	g.mu.Unlock()
-	s.startBatches()
-	return s.await(sv)
-}
-
-func newSave(ctx context.Context, records []eventsource.Record, shards int) (*save, error) {
 	sv := &save{ctx: ctx, records: eventsource.CloneRecords(records), done: make(chan struct{})}
 	for i := range sv.records {
 		r := &sv.records[i]
 		sv.asked = append(sv.asked, r.Version)
-		size, err := itemSize(r)
-		if err != nil {
-			return nil, err
+		size := itemSize(r)
+		if size > maxItemSize {
+			return nil, &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: size, Limit: maxItemSize}
 		}
 		sv.size += size
 	}
@@ -154,6 +167,12 @@ func (s *Store) shardCount(ctx context.Context) (int, error) {
 	}
 }
 
+func (g *group) join(sv *save) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.queue = append(g.queue, sv)
+}
+
 // startBatches starts a batch for all shards that are free and have saves waiting.
 func (s *Store) startBatches() {
 	for {
@@ -166,7 +185,10 @@ func (s *Store) startBatches() {
 		go func() {
 			defer cancel()
 			s.runBatch(ctx, b)
-			s.group.landed(b)
+			s.group.free(b)
+			// Those whose save has just been stored may have the next one ready: let them
+			// run first, so that it is in the next batch instead of the one after it.
+			runtime.Gosched()
 			s.startBatches()
 		}()
 	}
@@ -201,8 +223,8 @@ func (g *group) next(cancel context.CancelFunc) *batch {
 	return b
 }
 
-// landed is called when a batch is no longer on its way.
-func (g *group) landed(b *batch) {
+// free is called when a batch is no longer on its way.
+func (g *group) free(b *batch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.busy &^= b.shards
@@ -226,13 +248,42 @@ func (b *batch) takes(sv *save) bool {
 func (b *batch) add(sv *save) {
 	sv.batch = b
 	b.saves = append(b.saves, sv)
-	b.waiting++
 	b.events += len(sv.records)
 	b.size += sv.size
 	for i := range sv.records {
 		id := sv.records[i].AggregateID
 		b.aggregates[id] = b.aggregates[id] || sv.asked[i] != 0
 	}
+}
+
+// finish gives a save its result.
+func (g *group) finish(sv *save, err error) {
+	sv.err = err
+	close(sv.done)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	sv.batch.cancelIfDeserted()
+}
+
+// finished reports whether the save has its result.
+func (sv *save) finished() bool {
+	select {
+	case <-sv.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// cancelIfDeserted ends the work for a batch when nobody waits for it any more. It
+// is called with the group's lock held.
+func (b *batch) cancelIfDeserted() {
+	for _, sv := range b.saves {
+		if !sv.left && !sv.finished() {
+			return
+		}
+	}
+	b.cancel()
 }
 
 // await waits for the save's result, and after the end of its context no longer
@@ -244,7 +295,7 @@ func (s *Store) await(sv *save) ([]eventsource.Record, error) {
 	case <-sv.ctx.Done():
 	}
 	if s.group.leave(sv) {
-		return nil, fmt.Errorf("eventsource/dynamostore: save: %w", sv.ctx.Err())
+		return nil, sv.ended()
 	}
 	timer := time.NewTimer(s.outcomeTimeout + time.Second) // the look-up gives up first
 	defer timer.Stop()
@@ -252,7 +303,7 @@ func (s *Store) await(sv *save) ([]eventsource.Record, error) {
 	case <-sv.done:
 		return sv.result()
 	case <-timer.C:
-		return nil, outcomeUnknown([]*save{sv}, sv.ctx.Err())
+		return nil, sv.outcomeUnknown(sv.ctx.Err())
 	}
 }
 
@@ -263,38 +314,52 @@ func (sv *save) result() ([]eventsource.Record, error) {
 	case errors.Is(sv.err, eventsource.ErrOutcomeUnknown):
 		return nil, sv.err // whatever else it wraps
 	case sv.ctx.Err() != nil && errors.Is(sv.err, context.Canceled):
-		// The shared context was cancelled because this one had ended.
-		return nil, fmt.Errorf("eventsource/dynamostore: save: %w", sv.ctx.Err())
+		return nil, sv.ended() // the shared context was cancelled because this one had ended
 	default:
 		return nil, sv.err
 	}
 }
 
+// ended is the error of a save that was not stored when its context ended.
+func (sv *save) ended() error {
+	if sv.cause == nil {
+		return fmt.Errorf("eventsource/dynamostore: save: %w", sv.ctx.Err())
+	}
+	return fmt.Errorf("eventsource/dynamostore: save: %w, after %w", sv.ctx.Err(), sv.cause)
+}
+
 // leave is called when the caller of a save wants to go away. It reports whether
-// it can: nothing was sent, and nothing will be.
+// it can: nothing is on its way, and nothing will be.
 func (g *group) leave(sv *save) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	sv.left = true
-	if b := sv.batch; b != nil {
-		if b.waiting--; b.waiting == 0 {
-			b.cancel()
-		}
+	if sv.batch != nil {
+		sv.batch.cancelIfDeserted()
 	}
 	return !sv.sent
 }
 
-// send takes the saves whose callers have gone away out of those that are about to
-// be sent. The others are answered from here on.
-func (g *group) send(saves []*save) (staying []*save) {
+// send is called before the saves are sent. It reports false if a caller has gone.
+func (g *group) send(saves []*save) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, sv := range saves {
-		if sv.left && !sv.sent {
-			continue // it has its answer
+		if sv.left {
+			return false
 		}
-		sv.sent = true
-		staying = append(staying, sv)
 	}
-	return staying
+	for _, sv := range saves {
+		sv.sent = true
+	}
+	return true
+}
+
+// failed is called when an attempt has failed, and nothing is on its way any more.
+func (g *group) failed(saves []*save, cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, sv := range saves {
+		sv.sent, sv.cause = false, cause
+	}
 }

@@ -9,13 +9,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	smithymiddleware "github.com/aws/smithy-go/middleware"
 	"github.com/oklog/ulid/v2"
-
-	"github.com/eventsource-go/eventsource"
 )
 
 // head is the end of a shard's chain. Those that are known share their maps, which
@@ -44,13 +40,6 @@ func (h *head) lastOf(eventType string) string {
 		return h.last
 	}
 	return h.types[eventType]
-}
-
-// add moves the head to an event that is added to the shard.
-func (h *head) add(r *eventsource.Record) {
-	h.seq, h.last = r.SequenceID, r.SequenceID
-	h.types[r.Type] = r.SequenceID
-	h.ahead = max(h.ahead, lead(r.Timestamp, r.SequenceID))
 }
 
 // lead is by how many milliseconds, rounded up, a timestamp is ahead of an ID.
@@ -103,8 +92,8 @@ func parseHead(i item, shard int) (head, error) {
 	if d.err == nil && layout != layoutVersion {
 		d.err = fmt.Errorf("it has layout %d, this version of the package knows %d", layout, layoutVersion)
 	}
-	if d.err == nil && (h.shards < 1 || h.shards > MaxShards) {
-		d.err = fmt.Errorf("attribute %s is %d, not between 1 and %d", attrShards, h.shards, MaxShards)
+	if d.err == nil && (h.shards <= shard || h.shards > MaxShards) {
+		d.err = fmt.Errorf("attribute %s is %d, not between %d and %d", attrShards, h.shards, shard+1, MaxShards)
 	}
 	if d.err != nil {
 		return head{}, fmt.Errorf("%w: head of shard %d: %w", ErrLayout, shard, d.err)
@@ -142,14 +131,15 @@ func (k *knownHeads) get(shards []int) (heads []head, ok bool) {
 }
 
 // note remembers the heads that are newer than those that are known. It reports
-// false if they are of another table: then what was known is of no more use.
+// false if they are of another table, or the first: then it is not known what else
+// is remembered is of.
 func (k *knownHeads) note(heads ...head) (same bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	same = true
 	for _, h := range heads {
 		if h.tableID != k.tableID || h.shards != len(k.heads) {
-			same = same && k.tableID == ""
+			same = false
 			k.tableID = h.tableID
 			k.heads = make([]head, h.shards)
 		}
@@ -200,7 +190,7 @@ func (s *Store) readHeads(ctx context.Context, consistent bool) ([]head, error) 
 			return nil, err
 		}
 		for _, h := range heads[1:] {
-			if h.tableID != first.tableID {
+			if h.tableID != first.tableID || h.shards != first.shards {
 				return nil, fmt.Errorf("%w: the heads of shards 0 and %d are of different tables", ErrLayout, h.shard)
 			}
 		}
@@ -209,17 +199,42 @@ func (s *Store) readHeads(ctx context.Context, consistent bool) ([]head, error) 
 	}
 }
 
+// refreshHeads reads the heads of some shards.
+func (s *Store) refreshHeads(ctx context.Context, shards []int) error {
+	return inParallel(len(shards), func(i int) error {
+		h, err := s.readHead(ctx, shards[i], true)
+		switch {
+		case errors.Is(err, errNoHead):
+			s.forget()
+			return errReplaced
+		case err == nil:
+			s.observe(h)
+		}
+		return err
+	})
+}
+
+// errReplaced is returned when the shards are not those that they were.
+var errReplaced = fmt.Errorf("%w: it was replaced by another one with the same name; save again", ErrLayout)
+
+// end is the last event of all shards.
+func end(heads []head) string {
+	last := ""
+	for _, h := range heads {
+		last = max(last, h.last)
+	}
+	return last
+}
+
 // errNoHead is returned when a shard has no head.
 var errNoHead = fmt.Errorf("%w: a shard has no head", ErrLayout)
 
 func (s *Store) readHead(ctx context.Context, shard int, consistent bool) (head, error) {
-	out, err := call(ctx, func() (*dynamodb.GetItemOutput, error) {
-		return s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: headKey(shard), ConsistentRead: &consistent})
-	})
+	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{TableName: &s.table, Key: headKey(shard), ConsistentRead: &consistent})
 	if err != nil {
 		return head{}, err
 	}
-	s.hearTime(out.ResultMetadata)
+	s.server.hear(out.ResultMetadata)
 	if len(out.Item) == 0 {
 		return head{}, errNoHead
 	}
@@ -239,14 +254,14 @@ func initialise(ctx context.Context, client *dynamodb.Client, table string, shar
 	}
 	for wait := newBackoff(); ; {
 		_, err := client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: puts})
-		verdict := judge(err)
-		if verdict == stored || verdict == lost { // somebody else was faster
+		switch judge(err, true) {
+		case stored, lost: // to somebody else who was faster, or to an earlier attempt
 			return nil
-		}
-		if verdict != again {
-			return err
-		}
-		if err := wait.wait(ctx); err != nil {
+		case again:
+			if err := wait.wait(ctx); err != nil {
+				return err
+			}
+		case fenced, refused, unsure, unknown:
 			return err
 		}
 	}
@@ -265,14 +280,12 @@ func (s *Store) fence(ctx context.Context, shard int, target string) (head, erro
 // it is after that, or as it is because the condition does not hold.
 func (s *Store) updateHead(ctx context.Context, shard int, update, condition string, names map[string]string, values item) (head, error) {
 	names["#t"] = attrTable // an update of an item that is not there would make one
-	out, err := call(ctx, func() (*dynamodb.UpdateItemOutput, error) {
-		return s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: &s.table, Key: headKey(shard),
-			UpdateExpression: &update, ConditionExpression: aws.String("attribute_exists(#t) AND " + condition),
-			ExpressionAttributeNames: names, ExpressionAttributeValues: values,
-			ReturnValues:                        types.ReturnValueAllNew,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		})
+	out, err := call(ctx, s.client.UpdateItem, &dynamodb.UpdateItemInput{
+		TableName: &s.table, Key: headKey(shard),
+		UpdateExpression: &update, ConditionExpression: aws.String("attribute_exists(#t) AND " + condition),
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	var failed *types.ConditionalCheckFailedException
 	var attributes item
@@ -291,34 +304,4 @@ func (s *Store) updateHead(ctx context.Context, shard int, update, condition str
 		s.observe(h)
 	}
 	return h, err
-}
-
-// serverClock is DynamoDB's time, as of its latest answer.
-type serverClock struct {
-	mu       sync.Mutex
-	time, at time.Time
-}
-
-// hearTime takes the time from an answer.
-func (s *Store) hearTime(metadata smithymiddleware.Metadata) {
-	if t, ok := middleware.GetServerTime(metadata); ok {
-		s.server.mu.Lock()
-		s.server.time, s.server.at = t, time.Now()
-		s.server.mu.Unlock()
-	}
-}
-
-// checkClock refuses a clock that is too far ahead.
-func (s *Store) checkClock(now time.Time) error {
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	if s.server.at.IsZero() {
-		return nil
-	}
-	// Answers are dated to the second, rounded down.
-	server := s.server.time.Add(time.Since(s.server.at) + time.Second)
-	if ahead := now.Sub(server); ahead > s.maxClockAhead {
-		return &ClockAheadError{Ahead: ahead, Bound: s.maxClockAhead}
-	}
-	return nil
 }

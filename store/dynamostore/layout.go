@@ -42,7 +42,7 @@ const (
 	attrTypes  = "types"    // the shard's last event of each type
 	attrAhead  = "ahead"    // see head.ahead
 	attrShards = "shards"   // how many shards the table has
-	attrTable  = "table_id" // what the table was called when it was made
+	attrTable  = "table_id" // tells the table from others of the same name
 	attrLayout = "layout"   // the version of the layout
 )
 
@@ -99,7 +99,7 @@ func eventKey(r *eventsource.Record) item {
 }
 
 // newItem is the item of a record whose fields are all assigned.
-func newItem(r *eventsource.Record, shard int, prev, typePrev string) (item, error) {
+func newItem(r *eventsource.Record, shard int, prev, typePrev string) item {
 	i := item{
 		attrAggregateID: text(r.AggregateID),
 		attrVersion:     number(int64(r.Version)),
@@ -122,14 +122,16 @@ func newItem(r *eventsource.Record, shard int, prev, typePrev string) (item, err
 		i[attrData] = &types.AttributeValueMemberB{Value: r.Data}
 	}
 	if len(r.Metadata) > 0 {
-		// As text, since DynamoDB has no map with an empty key.
-		metadata, err := json.Marshal(r.Metadata)
-		if err != nil {
-			return nil, fmt.Errorf("eventsource/dynamostore: metadata of %s of aggregate %q: %w", r.Type, r.AggregateID, err)
-		}
-		i[attrMetadata] = text(string(metadata))
+		i[attrMetadata] = text(metadataText(r.Metadata))
 	}
-	return i, nil
+	return i
+}
+
+// metadataText is how metadata is stored: not as a map of DynamoDB, which has none
+// with an empty key.
+func metadataText(metadata eventsource.Metadata) string {
+	encoded, _ := json.Marshal(metadata) // a map of strings is always JSON
+	return string(encoded)
 }
 
 // event is a record with its place in a chain.
@@ -270,14 +272,10 @@ var itemOverhead = func() int {
 
 // itemSize is the most bytes that the item of the record takes, as DynamoDB counts
 // them (Item sizes and formats in the Developer Guide).
-func itemSize(r *eventsource.Record) (int, error) {
+func itemSize(r *eventsource.Record) int {
 	size := itemOverhead + len(r.AggregateID) + 2*len(r.Type) + len(r.UserID) + len(r.Data)
 	if len(r.Metadata) > 0 {
-		metadata, err := json.Marshal(r.Metadata)
-		if err != nil {
-			return 0, err
-		}
-		size += len(metadata)
+		size += len(metadataText(r.Metadata))
 	}
-	return size, nil
+	return size
 }

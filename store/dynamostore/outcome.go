@@ -3,7 +3,6 @@ package dynamostore
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -30,11 +29,10 @@ func (s *Store) outcome(ctx context.Context, p *plan) (done bool, err error) {
 }
 
 // decide looks for the first event of the plan. If its place is empty, it puts a
-// fence above the plan's first ID, so that the condition on the head never holds.
-// If that is there or the head has moved on, the look tells.
+// fence at the plan's first ID, so that the condition on the head never holds.
 func (s *Store) decide(ctx context.Context, p *plan) (done bool, err error) {
-	there, done, err := s.find(ctx, p)
-	if err != nil || there {
+	taken, done, err := s.find(ctx, p)
+	if err != nil || taken {
 		return done, err
 	}
 	from := p.moved[0]
@@ -46,10 +44,10 @@ func (s *Store) decide(ctx context.Context, p *plan) (done bool, err error) {
 		return false, nil // the table was made anew
 	case err != nil:
 		return false, err
-	case now.tableID == from.tableID && now.last == from.last && now.seq < p.first[0]:
-		return false, fmt.Errorf("the head of shard %d is at %s", from.shard, now.seq) // cannot be
+	case now.tableID != from.tableID, now.last == from.last:
+		return false, nil // nothing was added to the shard, and the fence is there, ours or another
 	}
-	_, done, err = s.find(ctx, p)
+	_, done, err = s.find(ctx, p) // what was added may be the plan
 	return done, err
 }
 
@@ -57,11 +55,9 @@ func (s *Store) decide(ctx context.Context, p *plan) (done bool, err error) {
 // event is there. All of them are there, or none is.
 func (s *Store) find(ctx context.Context, p *plan) (taken, ours bool, err error) {
 	first := &p.saves[0].records[0]
-	out, err := call(ctx, func() (*dynamodb.GetItemOutput, error) {
-		return s.client.GetItem(ctx, &dynamodb.GetItemInput{
-			TableName: &s.table, Key: eventKey(first), ConsistentRead: aws.Bool(true),
-			ProjectionExpression: aws.String("#s"), ExpressionAttributeNames: map[string]string{"#s": attrSequenceID},
-		})
+	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: eventKey(first), ConsistentRead: aws.Bool(true),
+		ProjectionExpression: aws.String("#s"), ExpressionAttributeNames: map[string]string{"#s": attrSequenceID},
 	})
 	if err != nil || len(out.Item) == 0 {
 		return false, false, err
@@ -71,15 +67,13 @@ func (s *Store) find(ctx context.Context, p *plan) (taken, ours bool, err error)
 }
 
 // outcomeUnknown says of which aggregates nobody knows whether they have the events.
-func outcomeUnknown(saves []*save, cause error) error {
+func (sv *save) outcomeUnknown(cause error) error {
 	unknown := &eventsource.OutcomeUnknownError{Err: cause}
 	seen := make(map[string]bool)
-	for _, sv := range saves {
-		for i := range sv.records {
-			if id := sv.records[i].AggregateID; !seen[id] {
-				seen[id] = true
-				unknown.AggregateIDs = append(unknown.AggregateIDs, id)
-			}
+	for i := range sv.records {
+		if id := sv.records[i].AggregateID; !seen[id] {
+			seen[id] = true
+			unknown.AggregateIDs = append(unknown.AggregateIDs, id)
 		}
 	}
 	return unknown

@@ -125,14 +125,16 @@ func (s *Store) query(ctx context.Context, q eventsource.Query, newer *int64, yi
 		done = !yield(*r, nil) || given == q.Limit
 		return !done
 	}
-	read := s.readChains
-	if q.AggregateID != "" {
-		read = s.readAggregate
-	}
 	if nothingIsNamedSo(&q) {
 		return
 	}
-	if readErr := read(ctx, &q, newer, give); err == nil {
+	var readErr error
+	if q.AggregateID != "" {
+		readErr = s.readAggregate(ctx, &q, give)
+	} else {
+		readErr = s.readChains(ctx, &q, newer, give)
+	}
+	if err == nil {
 		err = readErr
 	}
 	if err == nil {
@@ -152,12 +154,12 @@ func nothingIsNamedSo(q *eventsource.Query) bool {
 }
 
 // readAggregate reads an aggregate from the table.
-func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, _ *int64, give func(*eventsource.Record) bool) error {
+func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, give func(*eventsource.Record) bool) error {
 	input := s.aggregateQuery(q.AggregateID)
 	input.ScanIndexForward = aws.Bool(!q.Descending)
 	end := math.MaxInt // the last version when the reading began
 	for {
-		out, err := s.ask(ctx, input)
+		out, err := s.runQuery(ctx, input)
 		if err != nil {
 			return err
 		}
@@ -166,6 +168,7 @@ func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, _ *int6
 			if end, err = s.readVersion(ctx, q.AggregateID); err != nil {
 				return err
 			}
+			s.versions.atLeast(q.AggregateID, end)
 		}
 		last := 0
 		for _, i := range out.Items {
@@ -208,7 +211,8 @@ func (s *Store) readChains(ctx context.Context, q *eventsource.Query, newer *int
 	for i := range heads {
 		for _, eventType := range eventTypes {
 			c := &chain{store: s, head: &heads[i], eventType: eventType, descending: q.Descending}
-			c.after = max(q.After, startOf(&heads[i], q.From, newer))
+			// What is added meanwhile is above last, whatever its timestamp.
+			c.after = max(q.After, min(startOf(&heads[i], q.From, newer), heads[i].last))
 			c.at = c.after
 			m.chains = append(m.chains, c)
 		}

@@ -99,20 +99,7 @@ func (s *Store) validate(ctx context.Context, records []eventsource.Record) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := eventsource.CheckRecords(records, maxItemSize); err != nil {
-		return err
-	}
-	for i := range records {
-		r := &records[i]
-		size, err := itemSize(r)
-		if err != nil {
-			return fmt.Errorf("%w: %s of aggregate %q: %w", eventsource.ErrInvalidEvent, r.Type, r.AggregateID, err)
-		}
-		if size > maxItemSize {
-			return &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: size, Limit: maxItemSize}
-		}
-	}
-	return nil
+	return eventsource.CheckRecords(records, maxItemSize)
 }
 
 // detached returns a context for what has to be done after ctx has ended.

@@ -21,21 +21,16 @@ func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Recor
 	if len(records) == 0 {
 		return t, nil
 	}
-	shards, err := s.shardCount(ctx)
-	if err != nil {
-		return nil, s.translate(ctx, "begin a transaction", err)
-	}
-	sv, err := newSave(ctx, records, shards)
+	sv, err := s.newSave(ctx, records)
 	if err != nil {
 		return nil, err
 	}
-	// A record that asks for none cannot be in conflict, and is asked for at Commit.
-	asking := *sv
-	asking.records, asking.asked = sv.asking()
-	if _, err := s.assignVersions(ctx, []*save{&asking}, nil); err != nil {
+	// What asks for no version cannot be in conflict, and is looked up at Commit.
+	sv.records, sv.asked = sv.asking()
+	if err := s.readVersions(ctx, sv, nil); err != nil {
 		return nil, s.translate(ctx, "begin a transaction", err)
 	}
-	return t, asking.err
+	return t, nil
 }
 
 // asking are the records of aggregates of which one asks for a version.
@@ -81,6 +76,9 @@ func (t *transaction) Commit() error {
 	}
 	if err := t.ctx.Err(); err != nil {
 		return fmt.Errorf("eventsource/dynamostore: commit: %w", err)
+	}
+	if len(t.records) == 0 {
+		return nil
 	}
 	stored, err := t.store.append(t.ctx, t.records)
 	if err != nil {

@@ -2,10 +2,14 @@ package dynamostore
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/eventsource-go/eventsource"
 )
 
 // versions remembers how many events some aggregates have at least, so that a save
@@ -62,7 +66,7 @@ func (s *Store) readVersion(ctx context.Context, aggregateID string) (int, error
 	input.Limit = aws.Int32(1)
 	input.ProjectionExpression = aws.String("#v")
 	for {
-		out, err := s.ask(ctx, input)
+		out, err := s.runQuery(ctx, input)
 		if err != nil {
 			return 0, err
 		}
@@ -78,15 +82,6 @@ func (s *Store) readVersion(ctx context.Context, aggregateID string) (int, error
 	}
 }
 
-// ask makes a query.
-func (s *Store) ask(ctx context.Context, input *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
-	out, err := call(ctx, func() (*dynamodb.QueryOutput, error) { return s.client.Query(ctx, input) })
-	if err == nil {
-		s.hearTime(out.ResultMetadata)
-	}
-	return out, err
-}
-
 // aggregateQuery asks for the events of an aggregate, all that are there.
 func (s *Store) aggregateQuery(aggregateID string) *dynamodb.QueryInput {
 	return &dynamodb.QueryInput{
@@ -96,4 +91,75 @@ func (s *Store) aggregateQuery(aggregateID string) *dynamodb.QueryInput {
 		ExpressionAttributeNames:  map[string]string{"#a": attrAggregateID, "#v": attrVersion},
 		ExpressionAttributeValues: item{":a": text(aggregateID), ":heads": number(0)},
 	}
+}
+
+// readVersions reads the versions of the save's aggregates that have to be known
+// and are not, or are in doubt. A record that asks for another version than the next
+// one is a conflict: that is only said of a version that was read just now.
+func (s *Store) readVersions(ctx context.Context, sv *save, doubt []string) error {
+	unsure := make(map[string]bool)
+	for _, id := range doubt {
+		unsure[id] = true
+	}
+	for _, id := range s.assign(sv, make(map[string]int)) {
+		unsure[id] = true
+	}
+	ids := slices.Collect(maps.Keys(unsure))
+	versions := make([]int, len(ids))
+	err := inParallel(len(ids), func(i int) (err error) {
+		versions[i], err = s.readVersion(ctx, ids[i])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	confirmed := make(map[string]int, len(ids))
+	for i, id := range ids {
+		confirmed[id] = versions[i]
+		s.versions.atLeast(id, versions[i])
+	}
+	for i := range sv.records {
+		id := sv.records[i].AggregateID
+		version, ok := confirmed[id]
+		if !ok {
+			continue
+		}
+		if asked := sv.asked[i]; asked != 0 && asked != version+1 {
+			return &eventsource.ConflictError{AggregateID: id, Expected: asked, Actual: version}
+		}
+		confirmed[id]++
+	}
+	return nil
+}
+
+// assign gives the records their versions, as far as they are remembered. versions
+// are those that aggregates have with the saves before this one, and are moved on. It
+// returns the aggregates that have to be read: those that nobody remembers, and those
+// that do not have the version before the one that is asked for.
+func (s *Store) assign(sv *save, versions map[string]int) (unsure []string) {
+	own := make(map[string]int)
+	for i := range sv.records {
+		r, asked := &sv.records[i], sv.asked[i]
+		id := r.AggregateID
+		version, known := own[id]
+		if !known {
+			version, known = versions[id]
+		}
+		if !known {
+			version, known = s.versions.get(id)
+		}
+		if !known && asked == 1 {
+			known = true // it takes none, and the condition on the item will show
+		}
+		if !known || asked != 0 && asked != version+1 {
+			unsure = append(unsure, id)
+			continue
+		}
+		r.Version = version + 1
+		own[id] = r.Version
+	}
+	if len(unsure) == 0 {
+		maps.Copy(versions, own)
+	}
+	return unsure
 }

@@ -60,15 +60,6 @@ func lasts(heads []head) string {
 	return all.String()
 }
 
-// end is the last event of all shards.
-func end(heads []head) string {
-	last := ""
-	for _, h := range heads {
-		last = max(last, h.last)
-	}
-	return last
-}
-
 func (w *watchers) wakeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
