@@ -47,28 +47,25 @@ func testInput(t *testing.T, h Harness) {
 }
 
 func testMaxSaveEvents(t *testing.T, h Harness) {
-	// Those of one aggregate may cost a store less than those of many.
-	kinds := map[string]func(prefix string, count int) []eventsource.Record{
-		"of one aggregate": manyRecords,
-		"of an aggregate each": func(prefix string, count int) []eventsource.Record {
-			records := manyRecords(prefix, count)
-			for i := range records {
-				records[i].AggregateID += fmt.Sprint(" ", i)
-			}
-			return records
-		},
+	ofOne := manyRecords
+	ofMany := func(prefix string, count int) []eventsource.Record {
+		records := manyRecords(prefix, count)
+		for i := range records {
+			records[i].AggregateID += fmt.Sprint(" ", i)
+		}
+		return records
 	}
 	for name, saveIn := range savers() {
-		for kind, events := range kinds {
+		check := func(kind string, most int, events func(prefix string, count int) []eventsource.Record) {
 			h.run(t, name+" of the most events "+kind+" works, and of one more leaves nothing", func(t *testing.T, open Storage) {
 				store := open(anyTime)
-				stored, err := saveIn(t.Context(), store, events("most", h.MaxSaveEvents)...)
-				if err != nil || len(stored) != h.MaxSaveEvents {
-					t.Fatalf("%d of %d events were stored: %v", len(stored), h.MaxSaveEvents, err)
+				stored, err := saveIn(t.Context(), store, events("most", most)...)
+				if err != nil || len(stored) != most {
+					t.Fatalf("%d of %d events were stored: %v", len(stored), most, err)
 				}
-				more := events("more", h.MaxSaveEvents+1)
+				more := events("more", most+1)
 				_, err = saveIn(t.Context(), store, more...)
-				checkSaveTooLarge(t, err, len(more), h.MaxSaveEvents)
+				checkSaveTooLarge(t, err, len(more), most)
 				for _, s := range []eventsource.Store{store, open(anyTime)} {
 					everyRead(t, s, stored)
 					checkVersions(t, s, more[0].AggregateID, 0)
@@ -76,6 +73,8 @@ func testMaxSaveEvents(t *testing.T, h Harness) {
 				everyRead(t, store, append(stored, save(t, store, more[0])...))
 			})
 		}
+		check("of one aggregate", h.MaxSaveEvents, ofOne)
+		check("of an aggregate each", h.MaxSpreadEvents, ofMany)
 
 		h.run(t, "the most events of "+name+" are not shared with others that save at once", func(t *testing.T, open Storage) {
 			store := open(anyTime)

@@ -48,6 +48,9 @@ type Harness struct {
 	// the suite saves at once. A save of more is shown to be refused with an
 	// [eventsource.SaveTooLargeError]. Defaults to 0, no limit.
 	MaxSaveEvents int
+	// MaxSpreadEvents is the same where the events are of many aggregates, if that
+	// is less than for those of one. Defaults to MaxSaveEvents.
+	MaxSpreadEvents int
 }
 
 func (h Harness) lacks(a Ability) bool { return slices.Contains(h.Lacks, a) }
@@ -56,6 +59,9 @@ func (h Harness) lacks(a Ability) bool { return slices.Contains(h.Lacks, a) }
 func Run(t *testing.T, h Harness) {
 	if h.Open == nil {
 		t.Fatal("testsuite: Harness.Open is nil")
+	}
+	if h.MaxSpreadEvents == 0 {
+		h.MaxSpreadEvents = h.MaxSaveEvents
 	}
 	for _, group := range []struct {
 		name string
@@ -102,7 +108,7 @@ func (h Harness) saveAll(t testing.TB, store eventsource.Store, records ...event
 		return save(t, store, records...)
 	}
 	var stored []eventsource.Record
-	for part := range slices.Chunk(records, h.MaxSaveEvents) {
+	for part := range slices.Chunk(records, h.MaxSpreadEvents) {
 		stored = append(stored, save(t, store, part...)...)
 	}
 	return stored

@@ -2,6 +2,8 @@ package dynamostore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -41,17 +43,24 @@ func (b *backoff) wait(ctx context.Context) error {
 const attemptTimeout = 10 * time.Second
 
 // attempt is one call of the SDK.
-type attempt struct{ sent bool }
+type attempt struct {
+	// sent is true when a request went out: an error before that, of the credentials
+	// for instance, means that nothing was carried out.
+	sent bool
+	// err is what the latest request failed with. While the SDK waits to send another
+	// one, the context may end, and its error would hide this one.
+	err error
+}
 
-// note is an option of the call. It notes that a request goes out: an error before
-// that, of the credentials for instance, means that nothing was carried out.
+// note is an option of the call. It sees each request that goes out.
 func (a *attempt) note(o *dynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("eventsource.Sent",
-			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("eventsource.Attempt",
+			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (out middleware.DeserializeOutput, metadata middleware.Metadata, err error) {
 				a.sent = true
-				return next.HandleDeserialize(ctx, in)
-			}), middleware.After)
+				out, metadata, a.err = next.HandleDeserialize(ctx, in)
+				return out, metadata, a.err
+			}), middleware.Before)
 	})
 }
 
@@ -72,16 +81,24 @@ func call[In, Out any](ctx context.Context, request func(context.Context, In, ..
 		out, err := request(trying, input, a.note)
 		late := trying.Err() != nil && ctx.Err() == nil
 		cancel()
-		if err == nil || !a.sent || !busy(err) && !transient(err) && !late {
-			return out, err
+		if err == nil || !a.sent || unreachable(err) || !busy(err) && !transient(err) && !late {
+			return out, a.explain(ctx, err)
 		}
 		if !busy(err) {
 			failures++
 		}
 		if failures == readTries || wait.wait(ctx) != nil {
-			return out, err
+			return out, a.explain(ctx, err)
 		}
 	}
+}
+
+// explain says what the call was waiting for when its context ended.
+func (a *attempt) explain(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || a.err == nil || errors.Is(a.err, ctx.Err()) {
+		return err
+	}
+	return fmt.Errorf("%w, after %w", ctx.Err(), a.err)
 }
 
 // runQuery makes a query.

@@ -1,6 +1,7 @@
 package dynamostore_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -13,13 +14,31 @@ import (
 	"github.com/eventsource-go/eventsource/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+func TestMain(m *testing.M) {
+	// Each step of a history of the model is several requests. -rapid.checks sets it again.
+	if err := flag.Set("rapid.checks", "20"); err != nil {
+		panic(err)
+	}
+	os.Exit(testenv.Main(m))
+}
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, storetest.Harness{
 		Open:          func(t *testing.T) storetest.Storage { return openTable(t, dynamostore.TableOptions{}) },
 		Lacks:         []storetest.Ability{storetest.LargeData},
 		MaxSaveEvents: 99,
+	})
+}
+
+func TestStoreWithFourShards(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, storetest.Harness{
+		Open:          func(t *testing.T) storetest.Storage { return openTable(t, dynamostore.TableOptions{Shards: 4}) },
+		Lacks:         []storetest.Ability{storetest.LargeData},
+		MaxSaveEvents: 99,
+		// Many aggregates are of all shards, each of which has a part in the transaction.
+		MaxSpreadEvents: 96,
 	})
 }
 

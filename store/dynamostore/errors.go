@@ -156,7 +156,7 @@ func translate(ctx context.Context, client *dynamodb.Client, table, doing string
 	}
 	if ctx.Err() != nil {
 		if errors.Is(err, ctx.Err()) {
-			return fmt.Errorf("eventsource/dynamostore: %s: %w", doing, ctx.Err())
+			return fmt.Errorf("eventsource/dynamostore: %s: %w", doing, err)
 		}
 		return fmt.Errorf("eventsource/dynamostore: %s: %w: %w", doing, ctx.Err(), err)
 	}
