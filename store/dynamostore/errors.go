@@ -164,7 +164,7 @@ func translate(ctx context.Context, client *dynamodb.Client, table, doing string
 	var host *net.DNSError
 	switch {
 	case strings.Contains(message, "get credentials:"), strings.Contains(message, "refresh cached credentials"):
-		return say(ErrAccess, "there are no credentials that can be used: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "+
+		return say(ErrAccess, "there are no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "+
 			"or give the machine a role; a session of single sign-on is renewed with aws sso login")
 	case errorCode(err) == "" && strings.Contains(message, "service endpoint"), errors.As(err, &host):
 		return say(ErrAccess, "the client has no region, or one that does not exist, or the endpoint does not: set AWS_REGION or Options.Region")
