@@ -81,13 +81,17 @@ func call[In, Out any](ctx context.Context, request func(context.Context, In, ..
 		out, err := request(trying, input, a.note)
 		late := trying.Err() != nil && ctx.Err() == nil
 		cancel()
-		if err == nil || !a.sent || unreachable(err) || !busy(err) && !transient(err) && !late {
+		if err == nil || !a.sent || !busy(err) && !transient(err) && !late {
 			return out, a.explain(ctx, err)
 		}
-		if !busy(err) {
+		switch {
+		case busy(err):
+		case unreachable(err):
+			failures += 2 // each try takes seconds, since the client's retryer waits in between
+		default:
 			failures++
 		}
-		if failures == readTries || wait.wait(ctx) != nil {
+		if failures >= readTries || wait.wait(ctx) != nil {
 			return out, a.explain(ctx, err)
 		}
 	}
