@@ -242,6 +242,23 @@ func TestPagesBeginAnewAtTheEnd(t *testing.T) {
 	}
 }
 
+func TestPagesBeginAnewAtOnceWhereTheLastOneIsFull(t *testing.T) {
+	session := newFake()
+	session.page = func(_ context.Context, after string, limit int) (int, string, error) {
+		if after == "" {
+			return limit, "end", nil
+		}
+		return 0, "", nil
+	}
+	sample, err := pages(t.Context(), newRun(t, session))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := sample.Operations * pageSize; sample.Events != want || want == 0 {
+		t.Errorf("got %d events in %d operations, want %d", sample.Events, sample.Operations, want)
+	}
+}
+
 func TestStreamForStreamsAgainUntilTheTimeIsOver(t *testing.T) {
 	session := newFake()
 	streams := 0

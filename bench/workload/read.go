@@ -38,7 +38,11 @@ func load(size int) func(context.Context, *run) (Sample, error) {
 func pages(ctx context.Context, r *run) (Sample, error) {
 	place := ""
 	return r.measured(ctx, 1, func(ctx context.Context, _ int) (int, error) {
-		n, last, err := r.session.(system.Pager).Page(ctx, place, pageSize)
+		pager := r.session.(system.Pager)
+		n, last, err := pager.Page(ctx, place, pageSize)
+		if err == nil && n == 0 && place != "" { // the page before was full, and the last one
+			n, last, err = pager.Page(ctx, "", pageSize)
+		}
 		place = last
 		if n < pageSize {
 			place = ""
