@@ -7,6 +7,10 @@ GO ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 LINT = $(GOLANGCI_LINT) run -c '$(CURDIR)/.golangci.yml' ./...
 
+# The latest version whose dependencies the module proxy serves.
+GOVULNCHECK ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+VULNDB ?= https://vuln.go.dev
+
 TESTFLAGS ?=
 
 # What is measured beside this module's store is required by a module of its own.
@@ -45,6 +49,14 @@ bench-compare: ## compare the benchmarks of BASE, a git ref, with those here (se
 .PHONY: lint
 lint: ## run the linters
 	$(call each,$(LINT))
+
+# Where the database cannot be reached nothing is known, which is said and is no failure.
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what is used, if their database VULNDB can be reached
+	@$(call each,if found=$$($(GOVULNCHECK) -db '$(VULNDB)' ./... 2>&1); then echo "$$module: $$found"; \
+	elif echo "$$found" | grep -q '^govulncheck: fetching vulnerabilities:'; then \
+		echo "$$module: NOT CHECKED: the database of vulnerabilities cannot be reached:"; echo "$$found" | grep '^govulncheck:'; \
+	else echo "$$module: $$found"; exit 1; fi)
 
 .PHONY: fmt
 fmt: ## format the code
