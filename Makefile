@@ -58,6 +58,10 @@ vuln: ## look for known vulnerabilities in what is used, if their database VULND
 		echo "$$module: NOT CHECKED: the database of vulnerabilities cannot be reached:"; echo "$$found" | grep '^govulncheck:'; \
 	else echo "$$module: $$found"; exit 1; fi)
 
+.PHONY: proof
+proof: ## check the models of the protocols with spin (see docs/proof/README.md)
+	@docs/proof/check.sh $(ARGS)
+
 .PHONY: fmt
 fmt: ## format the code
 	$(call each,$(GO) fmt ./...)
