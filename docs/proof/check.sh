@@ -150,7 +150,7 @@ build() {
 # check KIND MODEL NAME EXPECTED FLAGS...: prints a row of the table. It fails if the
 # result is not as expected.
 check() {
-	local kind=$1 model=$2 name=$3 expected=$4 options=() result states seconds found probe number missed
+	local kind=$1 model=$2 name=$3 expected=$4 options=() status result states seconds found probe number missed
 	shift 4
 	local folder=$tmp/$kind-$model-$name
 	mkdir -p "$folder"
@@ -159,11 +159,14 @@ check() {
 	build "$kind" "$model" "$name" "$@" || { echo "$kind|$model|$name|$*|-|-|FAILED: it does not compile"; return 1; }
 	if [ "$kind" = probe ]; then options=(-c0); fi # goes on after errors
 	# Other lines than these may be many, one for each time that another probe is reached.
-	./pan ${options[@]+"${options[@]}"} -m3000000 2>&1 | awk '!/^pan:[0-9]+: / || !seen[$4]++' >out || true
+	status=0
+	{ ./pan ${options[@]+"${options[@]}"} -m3000000 2>&1 || status=$?; echo "status $status"; } |
+		awk '!/^pan:[0-9]+: / || !seen[$4]++' >out
+	status=$(sed -n 's/^status //p' out)
 	states=$(awk '/states, stored/ { print $1 }' out)
 	seconds=$(awk '/elapsed time/ { print $4 }' out)
 	found=$(sed -n 's/^pan:1: assertion violated //p; s/^pan:1: \(acceptance cycle\|invalid end state\).*/\1/p' out | sed 's/ (at depth.*//' | head -1)
-	result="FAILED: see $folder/out"
+	result="FAILED: see $folder/out (status $status)"
 	case $kind in
 	model | liveness)
 		if grep -q 'errors: 0' out && [ -z "$found" ] && ! grep -qiE 'too small|not completed|out of memory|aborting|bit ?state' out; then
