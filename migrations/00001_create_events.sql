@@ -2,6 +2,10 @@
 --
 -- "events" stands for the table's name; the names of everything that belongs to
 -- it start with the same word. migrations.Up puts the configured name in its place.
+--
+-- In the functions both sides of an operator are of the types that PostgreSQL has it
+-- for: otherwise somebody who may create operators in this schema could have one
+-- that fits better.
 
 -- +goose Up
 -- +goose StatementBegin
@@ -105,14 +109,14 @@ BEGIN
     head := coalesce(head, '');
 
     -- step 2
-    SELECT (l.classid::bigint & 65535) << 32 | l.objid::bigint, l.pid
+    SELECT (l.classid::bigint & 65535::bigint) << 32 | l.objid::bigint, l.pid
         INTO held_at, held_by
         FROM pg_locks l
         WHERE l.locktype = 'advisory'
           AND l.mode = 'ShareLock'
           AND l.objsubid = 1
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-          AND l.classid::bigint >> 16 = to_regclass('"events"')::oid::bigint & 65535
+          AND l.classid::bigint >> 16 = to_regclass('"events"')::oid::bigint & 65535::bigint
         ORDER BY 1 LIMIT 1;
 
     safe_end := head;
@@ -122,7 +126,7 @@ BEGIN
             safe_end := '';
         ELSE
             SELECT least(head COLLATE "C", string_agg(
-                    substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', (((held_at - 1) >> 5 * n) & 31)::integer + 1, 1),
+                    substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', (((held_at - 1) >> 5 * n) & 31::bigint)::integer + 1, 1),
                     '' ORDER BY n DESC) || 'ZZZZZZZZZZZZZZZZ')
                 INTO safe_end
                 FROM generate_series(0, 9) n;
@@ -194,7 +198,7 @@ BEGIN
     END IF;
 
     -- step 1
-    PERFORM pg_advisory_xact_lock_shared((to_regclass('"events"')::oid::bigint & 65535) << 48 | bound);
+    PERFORM pg_advisory_xact_lock_shared((to_regclass('"events"')::oid::bigint & 65535::bigint) << 48 | bound);
 
     -- step 2
     SELECT
@@ -206,7 +210,7 @@ BEGIN
             FROM unnest(aggregates) WITH ORDINALITY AS a (id, place)
             ORDER BY a.place
         ),
-        clock - floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        clock - floor(extract(epoch FROM clock_timestamp()) * 1000::numeric)::bigint
         INTO head, versions, clock_ahead;
 
     IF clock_ahead > clock_bound THEN

@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,16 +45,32 @@ const DefaultTable = "events"
 // versionSuffix makes the name of goose's version table from that of the events.
 const versionSuffix = "_schema_version"
 
+// withoutTransaction is how a file tells goose to run it in no transaction.
+const withoutTransaction = "-- +goose NO TRANSACTION\n"
+
 // lockID is the advisory lock that serialises migrations, the bytes of "evntmgrt".
 const lockID = 0x65766e746d677274
+
+// A migration in a transaction that waits for a lock on a table makes all later
+// saves and loads wait behind it, as PostgreSQL serves locks in turn. So it gives
+// up soon, lets them pass, and tries again.
+const (
+	lockTimeout = time.Second
+	lockPause   = 2 * time.Second
+	lockLimit   = 5 * time.Minute // for how long it tries again
+	// lockNotAvailable is PostgreSQL's code for a wait that it has given up.
+	lockNotAvailable = "55P03"
+)
 
 // Option is an option of [Up], [Down] and [Status].
 type Option func(*config)
 
 type config struct {
+	source        fs.FS
 	schema, table string
 	dropEvents    bool
 	logger        *slog.Logger
+	lockLimit     time.Duration
 }
 
 // WithSchema sets the schema, which [Up] creates if there is none of that name.
@@ -74,6 +91,11 @@ func WithLogger(logger *slog.Logger) Option { return func(c *config) { c.logger 
 // Up applies all migrations that have not been applied. Several processes may
 // call it at once: one works, the others wait for up to five minutes. The
 // connection must be one to PostgreSQL and is not closed.
+//
+// Other processes may save and load meanwhile. A migration that needs a table
+// for itself waits for the transactions that use it. After a second it lets the
+// saves and loads pass that have queued behind it, and tries again, for up to
+// five minutes.
 func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
 	return run(db, opts, func(c *config, provider *goose.Provider, _ versionStore) error {
 		if c.schema != "" {
@@ -81,25 +103,50 @@ func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
 				return err
 			}
 		}
-		_, err := provider.Up(ctx)
-		return err
+		return c.untilLocked(ctx, func() error {
+			_, err := provider.Up(ctx)
+			return err
+		})
 	})
 }
 
 // Down takes back the last migration that was applied; without any it does
 // nothing. The first migration made the table of events itself: taking it back
-// is refused while the table holds events, unless [WithDropEvents] is given.
+// is refused while the table holds events, unless [WithDropEvents] is given. It
+// waits for other transactions as [Up] does.
 func Down(ctx context.Context, db *sql.DB, opts ...Option) error {
-	return run(db, opts, func(_ *config, provider *goose.Provider, versions versionStore) error {
+	return run(db, opts, func(c *config, provider *goose.Provider, versions versionStore) error {
 		exists, err := versions.TableExists(ctx, db)
 		if err != nil || !exists {
 			return err
 		}
-		if _, err = provider.Down(ctx); errors.Is(err, goose.ErrNoNextVersion) {
+		return c.untilLocked(ctx, func() error {
+			if _, err := provider.Down(ctx); !errors.Is(err, goose.ErrNoNextVersion) {
+				return err
+			}
 			return nil
-		}
-		return err
+		})
 	})
+}
+
+// untilLocked calls migrate again for as long as it cannot lock a table.
+func (c *config) untilLocked(ctx context.Context, migrate func() error) error {
+	for deadline := time.Now().Add(c.lockLimit); ; {
+		err := migrate()
+		// Every driver for PostgreSQL has such errors.
+		var refused interface{ SQLState() string }
+		if !errors.As(err, &refused) || refused.SQLState() != lockNotAvailable || time.Now().After(deadline) {
+			return err
+		}
+		if c.logger != nil {
+			c.logger.WarnContext(ctx, "a migration waits for transactions that use the table", "table", c.table, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(lockPause):
+		}
+	}
 }
 
 // Migration is the state of one migration.
@@ -137,7 +184,7 @@ func Status(ctx context.Context, db *sql.DB, opts ...Option) ([]Migration, error
 
 // run calls do with a provider, and says in errors where they come from.
 func run(db *sql.DB, opts []Option, do func(*config, *goose.Provider, versionStore) error) error {
-	c := &config{table: DefaultTable}
+	c := &config{source: FS, table: DefaultTable, lockLimit: lockLimit}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(c)
@@ -175,6 +222,9 @@ func newProvider(db *sql.DB, c *config) (*goose.Provider, versionStore, error) {
 	if err != nil {
 		return nil, versions, err
 	}
+	if c.schema != "" && c.anyWithoutTransaction() {
+		locker = &searchPathLocker{SessionLocker: locker, schema: c.schema}
+	}
 	opts := []goose.ProviderOption{
 		goose.WithStore(versions),
 		goose.WithSessionLocker(locker),
@@ -185,6 +235,41 @@ func newProvider(db *sql.DB, c *config) (*goose.Provider, versionStore, error) {
 	}
 	provider, err := goose.NewProvider("", db, c.files(), opts...)
 	return provider, versions, err
+}
+
+// searchPathLocker also sets the search path of the session that migrates: SET
+// LOCAL, which other migrations get, does nothing outside of a transaction.
+type searchPathLocker struct {
+	lock.SessionLocker
+	schema string
+	before string // the search path to go back to
+}
+
+// SessionLock implements goose's interface.
+func (l *searchPathLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	if err := l.SessionLocker.SessionLock(ctx, conn); err != nil {
+		return err
+	}
+	err := conn.QueryRowContext(ctx, `SELECT current_setting('search_path')`).Scan(&l.before)
+	if err == nil {
+		err = setSearchPath(ctx, conn, pgident.Quote("", l.schema))
+	}
+	if err != nil {
+		err = errors.Join(err, l.SessionLocker.SessionUnlock(context.WithoutCancel(ctx), conn))
+	}
+	return err
+}
+
+// SessionUnlock implements goose's interface. The connection is the caller's
+// again afterwards, so it gets its search path back.
+func (l *searchPathLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	err := setSearchPath(ctx, conn, l.before)
+	return errors.Join(err, l.SessionLocker.SessionUnlock(ctx, conn))
+}
+
+func setSearchPath(ctx context.Context, conn *sql.Conn, path string) error {
+	_, err := conn.ExecContext(ctx, `SELECT set_config('search_path', $1, false)`, path)
+	return err
 }
 
 // versionStore looks for the version table by its name as it is, which goose's
@@ -212,9 +297,10 @@ func (s versionStore) appliedAt(ctx context.Context, db *sql.DB, version int64) 
 	return at.Time, err
 }
 
-// files are the migrations with the configured names in them.
+// files are the migrations with the configured names in them, and settings for
+// those that run in a transaction.
 func (c *config) files() fs.FS {
-	settings := ""
+	settings := statement(fmt.Sprintf("SET LOCAL lock_timeout TO %d", lockTimeout.Milliseconds()))
 	if c.schema != "" {
 		settings += statement("SET LOCAL search_path TO " + pgident.Quote("", c.schema))
 	}
@@ -223,23 +309,39 @@ func (c *config) files() fs.FS {
 	}
 	// A checked name has no quotes and needs no escapes, neither in an identifier
 	// nor in a literal.
-	return renderedFS{strings.NewReplacer(
-		`"events`, `"`+c.table,
-		"-- +goose Up\n", "-- +goose Up\n"+settings,
-		"-- +goose Down\n", "-- +goose Down\n"+settings,
-	)}
+	names := strings.NewReplacer(`"events`, `"`+c.table)
+	local := strings.NewReplacer("-- +goose Up\n", "-- +goose Up\n"+settings, "-- +goose Down\n", "-- +goose Down\n"+settings)
+	return renderedFS{c.source, func(text string) string {
+		text = names.Replace(text)
+		if strings.Contains(text, withoutTransaction) {
+			return text
+		}
+		return local.Replace(text)
+	}}
 }
 
-// renderedFS is [FS] with something replaced in the files.
-type renderedFS struct{ replacer *strings.Replacer }
+// anyWithoutTransaction reports whether there is a migration that runs in none.
+func (c *config) anyWithoutTransaction() bool {
+	names, _ := fs.Glob(c.source, "*.sql") // goose reports what cannot be read
+	return slices.ContainsFunc(names, func(name string) bool {
+		text, _ := fs.ReadFile(c.source, name)
+		return strings.Contains(string(text), withoutTransaction)
+	})
+}
+
+// renderedFS is a file system with something replaced in the .sql files.
+type renderedFS struct {
+	fs.FS
+	render func(string) string
+}
 
 func (r renderedFS) Open(name string) (fs.File, error) {
-	file, err := FS.Open(name)
+	file, err := r.FS.Open(name)
 	if err != nil || path.Ext(name) != ".sql" {
 		return file, err
 	}
 	data, err := io.ReadAll(file)
-	return renderedFile{file, strings.NewReader(r.replacer.Replace(string(data)))}, err
+	return renderedFile{file, strings.NewReader(r.render(string(data)))}, err
 }
 
 type renderedFile struct {

@@ -4,10 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/internal/testenv"
@@ -36,16 +41,9 @@ func TestAWriterMayAppendAndReadAndAReaderMayRead(t *testing.T) {
 	owner := open(t, url)
 	schema := one[string](t, owner, `SELECT current_schema()`)
 	up(t, owner)
-	up(t, owner, migrations.WithTable("siblings")) // in the same schema
 	grant(t, owner, nothing, schema, "")
-	siblings := open(t, testenv.Postgres(t)) // in another one
-	up(t, siblings)
-	siblingSchema := one[string](t, siblings, `SELECT current_schema()`)
-
-	writerURL := newRole(t, owner, url, writerMay)
-	readerURL := newRole(t, owner, url, readerMay)
-	writer := sqlstore.New(testenv.Pool(t, writerURL))
-	reader := sqlstore.New(testenv.Pool(t, readerURL))
+	writer := sqlstore.New(testenv.Pool(t, newRole(t, owner, url, writerMay)))
+	reader := sqlstore.New(testenv.Pool(t, newRole(t, owner, url, readerMay)))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
@@ -93,40 +91,298 @@ func TestAWriterMayAppendAndReadAndAReaderMayRead(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	const denied = "42501"
 	if _, err := reader.Append(ctx, record); code(err) != denied {
 		t.Errorf("the reader's Append = %v", err)
 	}
 	if _, err := reader.NewTransaction(ctx, record); code(err) != denied {
 		t.Errorf("the reader's NewTransaction = %v", err)
 	}
+}
 
-	for who, session := range map[string]*sql.DB{"writer": open(t, writerURL), "reader": open(t, readerURL)} {
-		for _, statement := range []string{
-			`UPDATE events SET user_id = ''`,
-			`DELETE FROM events`,
-			`TRUNCATE events`,
-			`DROP TABLE events`,
-			`ALTER TABLE events DISABLE TRIGGER ALL`,
-			`DROP FUNCTION events_horizon`,
-			`CREATE TABLE more (n integer)`,
-			`SET session_replication_role = replica`,
-			`SELECT * FROM siblings`,
-			`SELECT * FROM siblings_horizon()`,
-			`SELECT * FROM events_schema_version`,
-			`SELECT * FROM ` + siblingSchema + `.events`,
-			`SELECT * FROM ` + siblingSchema + `.events_horizon()`,
-		} {
-			if _, err := session.ExecContext(ctx, statement); code(err) != denied {
-				t.Errorf("%s by the %s: %v", statement, who, err)
+// SQLSTATEs of what is refused.
+const (
+	denied  = "42501" // insufficient_privilege
+	refused = "23001" // restrict_violation, by the trigger
+)
+
+func TestTheGrantsAreThoseOfTheREADME(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, may := range map[string]string{"writer": writerMay, "reader": readerMay} {
+		want := "-- a " + who + "\n"
+		for line := range strings.Lines(strings.NewReplacer("{schema}", "app", "{role}", who).Replace(may)) {
+			if line = strings.TrimSpace(line); line != "" {
+				want += line + "\n"
 			}
 		}
-		if err := migrations.Down(ctx, session, migrations.WithDropEvents()); code(err) != denied {
-			t.Errorf("Down by the %s: %v", who, err)
+		_, after, found := strings.Cut(string(readme), want)
+		if !found || !strings.HasPrefix(after, "\n") && !strings.HasPrefix(after, "```") {
+			t.Errorf("the README does not say this and no more:\n%s", want)
 		}
 	}
-	if n := count(t, owner, "events"); n != 4 {
-		t.Errorf("%d events are left of 4", n)
+}
+
+// oneEvent is an event of the aggregate "mine", as arguments of events_append.
+const oneEvent = `1, 1, 0, 0, '000000000100000000', ARRAY['00000001'], ARRAY['mine'], ARRAY[1], ARRAY[1], NULL,
+	ARRAY['Tested'], ARRAY[1::bigint], ARRAY[''], ARRAY[''::bytea], ARRAY['{}']`
+
+// changes are the ways in which a statement can change or remove events.
+var changes = []string{
+	`UPDATE events SET user_id = ''`,
+	`UPDATE ONLY events SET data = data WHERE false`,
+	`DELETE FROM events`,
+	`DELETE FROM events WHERE aggregate_id = 'a1' AND version = 1`,
+	`WITH gone AS (DELETE FROM events RETURNING *) SELECT count(*) FROM gone`,
+	`TRUNCATE events`,
+	`TRUNCATE events CASCADE`,
+	`INSERT INTO events SELECT * FROM events ON CONFLICT (sequence_id) DO UPDATE SET data = ''`,
+	`MERGE INTO events e USING (SELECT 1) s ON e.version = 1 WHEN MATCHED THEN UPDATE SET data = ''`,
+	`MERGE INTO events e USING (SELECT 1) s ON e.version = 1 WHEN MATCHED THEN DELETE`,
+}
+
+// takeovers are what only owners, or the server's superuser, may do.
+var takeovers = []string{
+	`SELECT * FROM events FOR UPDATE`,
+	`SELECT * FROM events FOR KEY SHARE`,
+	`LOCK TABLE events`,
+	`ALTER TABLE events DISABLE TRIGGER ALL`,
+	`ALTER TABLE events DISABLE TRIGGER events_append_only`,
+	`ALTER TABLE events ENABLE REPLICA TRIGGER events_append_only`,
+	`DROP TRIGGER events_append_only ON events`,
+	`CREATE TRIGGER mine BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`,
+	`CREATE RULE mine AS ON INSERT TO events DO INSTEAD NOTHING`,
+	`CREATE POLICY mine ON events USING (false)`,
+	`CREATE INDEX mine ON events (user_id)`,
+	`CREATE STATISTICS mine ON type, user_id FROM events`,
+	`ALTER TABLE events ADD COLUMN mine integer`,
+	`ALTER TABLE events DROP CONSTRAINT events_aggregate_version_key`,
+	`ALTER TABLE events RENAME TO mine`,
+	`ALTER TABLE events OWNER TO CURRENT_USER`,
+	`DROP TABLE events`,
+	`DROP INDEX events_type_idx`,
+	`REINDEX TABLE events`,
+	`COMMENT ON TABLE events IS ''`,
+	`CREATE TEMPORARY TABLE mine () INHERITS (events)`,
+	`COPY events TO '/dev/null'`,
+	`COPY events FROM '/dev/null'`,
+	`COPY events FROM PROGRAM 'true'`,
+
+	`ALTER FUNCTION events_append SECURITY DEFINER`,
+	`ALTER FUNCTION events_append RESET search_path`,
+	`CREATE OR REPLACE FUNCTION events_refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
+	`DROP FUNCTION events_refuse_change CASCADE`,
+	`DROP FUNCTION events_horizon`,
+	`SELECT events_refuse_change()`,
+
+	`CREATE TABLE {schema}.mine (n integer)`,
+	`CREATE SEQUENCE {schema}.mine`,
+	`CREATE VIEW {schema}.mine AS SELECT 1`,
+	`CREATE FUNCTION {schema}.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'`,
+	`CREATE OPERATOR {schema}.* (FUNCTION = numeric_mul, LEFTARG = numeric, RIGHTARG = numeric)`,
+	`CREATE SCHEMA mine`,
+	`CREATE ROLE mine`,
+	`DROP SCHEMA {schema} CASCADE`,
+	`SET session_replication_role = replica`,
+	`SET ROLE {owner}`,
+	`SET SESSION AUTHORIZATION {owner}`,
+
+	`SELECT * FROM events_schema_version`,
+	`UPDATE events_schema_version SET version_id = 0`,
+	`SELECT nextval('{schema}.events_schema_version_id_seq')`,
+	`SELECT * FROM siblings`,
+	`INSERT INTO siblings SELECT * FROM events`,
+	`SELECT * FROM siblings_horizon()`,
+	`SELECT * FROM siblings_append({event})`,
+	`SELECT * FROM {sibling}.events`,
+	`INSERT INTO {sibling}.events SELECT * FROM events`,
+	`SELECT * FROM {sibling}.events_horizon()`,
+	`SELECT * FROM {sibling}.events_append({event})`,
+}
+
+// appends are what a reader may not do either.
+var appends = []string{
+	`INSERT INTO events SELECT * FROM events`,
+	`COPY events FROM STDIN`,
+	`SELECT * FROM events_append({event})`,
+	`LOCK TABLE events IN ROW EXCLUSIVE MODE`,
+}
+
+// reads are what nobody may do without a grant.
+var reads = []string{
+	`SELECT count(*) FROM {schema}.events`,
+	`TABLE {schema}.events`,
+	`COPY {schema}.events TO STDOUT`,
+	`LOCK TABLE {schema}.events IN ACCESS SHARE MODE`,
+	`CREATE TEMPORARY TABLE mine (LIKE {schema}.events)`,
+	`SELECT * FROM {schema}.events_horizon()`,
+	`SELECT * FROM {schema}.events_append({event})`,
+	`INSERT INTO {schema}.events VALUES ('00000000010000000000000000', 'mine', 1, 'Tested', 1, '', '', '{}')`,
+}
+
+func TestWhatIsNotGrantedIsDenied(t *testing.T) {
+	url := testenv.Postgres(t)
+	owner := open(t, url)
+	up(t, owner)
+	up(t, owner, migrations.WithTable("siblings")) // in the same schema
+	schema := one[string](t, owner, `SELECT current_schema()`)
+	sibling := open(t, testenv.Postgres(t)) // in another one
+	up(t, sibling)
+	insert(t, owner, "events", 3)
+	render := strings.NewReplacer("{schema}", schema, "{event}", oneEvent,
+		"{sibling}", one[string](t, sibling, `SELECT current_schema()`), "{owner}", one[string](t, owner, `SELECT quote_ident(current_user)`))
+
+	check := func(who, may string, statements ...[]string) {
+		t.Helper()
+		session := open(t, newRole(t, owner, url, may))
+		catalogBefore, eventsBefore := catalog(t, owner), contents(t, owner)
+		for _, statement := range slices.Concat(statements...) {
+			tx, err := session.BeginTx(t.Context(), nil) // which LOCK needs
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.ExecContext(t.Context(), render.Replace(statement)); code(err) != denied {
+				t.Errorf("%s by the %s: %v", statement, who, err)
+			}
+			if err := tx.Commit(); err == nil {
+				t.Errorf("%s by the %s was committed", statement, who)
+			}
+		}
+		if err := migrations.Down(t.Context(), session, migrations.WithSchema(schema), migrations.WithDropEvents()); code(err) != denied {
+			t.Errorf("Down by the %s: %v", who, err)
+		}
+		if diff := cmp.Diff(catalogBefore, catalog(t, owner)); diff != "" {
+			t.Errorf("the %s changed what there is:\n%s", who, diff)
+		}
+		if diff := cmp.Diff(eventsBefore, contents(t, owner)); diff != "" {
+			t.Errorf("the %s changed the events:\n%s", who, diff)
+		}
+	}
+	// Everybody may execute functions, unless that was revoked. These work with the
+	// rights of who calls them, so that it is of no use.
+	check("stranger, while PUBLIC may execute", `GRANT USAGE ON SCHEMA {schema} TO {role}`, reads)
+	grant(t, owner, nothing, schema, "")
+	check("writer", writerMay, changes, takeovers)
+	check("reader", readerMay, changes, takeovers, appends)
+	check("stranger", ``, reads)
+	check("stranger who finds the schema", `GRANT USAGE ON SCHEMA {schema} TO {role}`, changes, takeovers, appends, reads)
+}
+
+// contents are all events, with everything that is stored of them.
+func contents(t testing.TB, s session) string {
+	t.Helper()
+	return one[string](t, s, `SELECT coalesce(string_agg(e::text, E'\n' ORDER BY sequence_id), '') FROM events e`)
+}
+
+func TestNotEvenTheOwnerOrASuperuserChangesEvents(t *testing.T) {
+	url := testenv.Postgres(t)
+	superuser := open(t, url)
+	ownerURL := newRole(t, superuser, url, `GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}`)
+	owner := open(t, ownerURL)
+	up(t, owner)
+	insert(t, owner, "events", 3)
+	execute(t, superuser, `CREATE TABLE others (id text); GRANT ALL ON others TO PUBLIC`)
+	before := contents(t, owner)
+
+	for who, session := range map[string]*sql.DB{
+		"owner": owner, "superuser": superuser,
+		// What replication applies, and what dumps are restored with.
+		"superuser as a replica": open(t, withParam(t, url, "session_replication_role", "replica")),
+	} {
+		for _, statement := range slices.Concat(changes, []string{
+			`TRUNCATE others, events`,
+			`DO $$ BEGIN DELETE FROM events; END $$`,
+		}) {
+			if _, err := session.ExecContext(t.Context(), statement); code(err) != refused {
+				t.Errorf("%s by the %s: %v", statement, who, err)
+			}
+			if diff := cmp.Diff(before, contents(t, owner)); diff != "" {
+				t.Fatalf("%s by the %s changed the events:\n%s", statement, who, diff)
+			}
+		}
+	}
+}
+
+func TestTheFunctionsHaveTheRightsOfTheirCallerAndTheSearchPathOfTheirSchema(t *testing.T) {
+	db := open(t, testenv.Postgres(t))
+	up(t, db)
+	got := one[string](t, db, `SELECT string_agg(concat_ws(' ', proname, CASE WHEN prosecdef THEN 'definer' ELSE 'invoker' END,
+			(SELECT replace(c, current_schema(), 'here') FROM unnest(proconfig) c WHERE c LIKE 'search_path=%')), E'\n' ORDER BY proname)
+		FROM pg_proc WHERE pronamespace = current_schema()::regnamespace`)
+	want := "events_append invoker search_path=here, pg_temp\nevents_horizon invoker search_path=here, pg_temp\nevents_refuse_change invoker"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// decoys are what somebody could put in the way of events_append: where one of
+// them is used, the call fails or its event goes elsewhere.
+const decoys = `
+	CREATE TABLE %[1]s.events (LIKE %[2]s.events);
+	CREATE FUNCTION %[1]s.trap(numeric, integer) RETURNS numeric LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+	CREATE OPERATOR %[1]s.* (FUNCTION = %[1]s.trap, LEFTARG = numeric, RIGHTARG = integer);
+	CREATE FUNCTION %[1]s.trap(bigint, integer) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+	CREATE OPERATOR %[1]s.& (FUNCTION = %[1]s.trap, LEFTARG = bigint, RIGHTARG = integer);
+	CREATE FUNCTION %[1]s.to_regclass(text) RETURNS regclass LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
+	GRANT USAGE ON SCHEMA %[1]s TO PUBLIC;
+	GRANT ALL ON %[1]s.events TO PUBLIC`
+
+// A table or a function is taken from the first schema in the search path, or from
+// among the temporary ones before that, and an operator from any, if it fits better
+// than PostgreSQL's own.
+func TestNothingInTheCallersSearchPathTakesThePlaceOfTheEvents(t *testing.T) {
+	url := testenv.Postgres(t)
+	superuser := open(t, url)
+	up(t, superuser)
+	schema := one[string](t, superuser, `SELECT current_schema()`)
+	grant(t, superuser, nothing, schema, "")
+	attackerURL := newRole(t, superuser, url, `GRANT CREATE ON DATABASE `+one[string](t, superuser, `SELECT quote_ident(current_database())`)+` TO {role};`+writerMay)
+	attacker := open(t, attackerURL)
+	trap := roleOf(t, attackerURL)
+	execute(t, attacker, `CREATE SCHEMA `+trap) // dropped with what the role owns
+	execute(t, attacker, fmt.Sprintf(decoys, trap, schema))
+	victimURL := newRole(t, superuser, url, writerMay)
+
+	append1 := func(setup string) error {
+		tx, err := open(t, victimURL).BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback() }()
+		execute(t, tx, setup)
+		var outcome string
+		if err := tx.QueryRowContext(t.Context(), `SELECT outcome FROM `+schema+`.events_append(`+oneEvent+`)`).Scan(&outcome); err != nil {
+			return err
+		}
+		if n := count(t, tx, schema+".events"); n != 1 || outcome != "stored" {
+			return fmt.Errorf("%s, and the table has %d events", outcome, n)
+		}
+		var head string
+		if err := tx.QueryRowContext(t.Context(), `SELECT head FROM `+schema+`.events_horizon()`).Scan(&head); err != nil || head == "" {
+			return fmt.Errorf("the head is %q, %w", head, err)
+		}
+		return nil
+	}
+	setups := map[string]string{
+		"a temporary table":                `CREATE TEMPORARY TABLE events (LIKE ` + schema + `.events)`,
+		"a schema of the attacker's first": `SET LOCAL search_path TO ` + trap + `, ` + schema,
+		"a schema of the attacker's last":  `SET LOCAL search_path TO ` + schema + `, ` + trap,
+	}
+	for name, setup := range setups {
+		if err := append1(setup); err != nil {
+			t.Errorf("with %s: %v", name, err)
+		}
+	}
+	// Without a search path of their own the functions are only safe from operators.
+	execute(t, superuser, `ALTER FUNCTION events_append RESET search_path; ALTER FUNCTION events_horizon RESET search_path`)
+	for name, setup := range setups {
+		err := append1(setup)
+		if operators := strings.HasSuffix(name, "last"); operators && err != nil {
+			t.Errorf("with %s: %v", name, err)
+		} else if !operators && err == nil {
+			t.Errorf("%s is no attack at all", name)
+		}
 	}
 }
 

@@ -51,9 +51,17 @@ func passwords(rest string) []string {
 		_, rest, _ = strings.Cut(rest, "@")
 	}
 	_, query, _ := strings.Cut(rest, "?")
+	secret := false
 	for parameter := range strings.SplitSeq(query, "&") {
-		key, value, _ := strings.Cut(parameter, "=")
-		if key, err := url.PathUnescape(key); err != nil || strings.Contains(strings.ToLower(key), "password") {
+		key, value, isParameter := strings.Cut(parameter, "=")
+		if !isParameter { // perhaps what follows a & in a password
+			if secret {
+				add(parameter)
+			}
+			continue
+		}
+		name, err := url.PathUnescape(key)
+		if secret = err != nil || strings.Contains(strings.ToLower(name), "password"); secret {
 			add(value)
 		}
 	}
@@ -70,12 +78,20 @@ func showsAny(text string, secrets []string) bool {
 }
 
 var (
-	userInfo  = regexp.MustCompile(`://.*@`)
-	parameter = regexp.MustCompile(`(?i)(password=)('[^']*'?|[^&\s]*)`)
+	userInfo = regexp.MustCompile(`://.*@`)
+	// In quotes, a password may have spaces; \ keeps a space or a quote from ending it, and
+	// is doubled where the text was quoted once more. After & comes the next parameter of
+	// a URL only if it has a =.
+	parameter = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\+.)*'?|(?:[^&\s\\]|\\+.|&[^=&\s]*(?:[&\s]|$))*)`)
+	// AWS answers a wrong signature with what it should have been made of. The AWS SDK
+	// shows what a credential_process has printed.
+	fromAWS = regexp.MustCompile(`(?is)(x-amz-security-token:|parse failed of process output:).*`)
 )
 
 // mask hides what may be a password: somebody may have put the URL of a database
 // where something else belongs. It hides too much rather than too little.
 func mask(text string) string {
-	return parameter.ReplaceAllString(userInfo.ReplaceAllLiteralString(text, "://xxxxx@"), "${1}xxxxx")
+	text = userInfo.ReplaceAllLiteralString(text, "://xxxxx@")
+	text = parameter.ReplaceAllString(text, "${1}xxxxx")
+	return fromAWS.ReplaceAllString(text, "${1}xxxxx")
 }

@@ -134,7 +134,7 @@ func (f *tableFlags) where(client *dynamodb.Client) string {
 	o := client.Options()
 	text := fmt.Sprintf("table %s in region %s", f.name, o.Region)
 	if o.BaseEndpoint != nil {
-		text += " at " + *o.BaseEndpoint
+		text += " at " + mask(*o.BaseEndpoint)
 	}
 	return text
 }

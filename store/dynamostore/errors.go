@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"time"
 
@@ -141,6 +142,17 @@ func (s *Store) translate(ctx context.Context, doing string, err error) error {
 	return translate(ctx, s.client, s.table, doing, err)
 }
 
+// secrets are what the text of an error may tell: AWS answers a wrong signature with
+// what it should have been made of, and the SDK shows what a credential_process printed.
+var secrets = regexp.MustCompile(`(?is)(x-amz-security-token:|parse failed of process output:).*`)
+
+// hushed is an error without the secrets in its text.
+type hushed struct{ error }
+
+func (h hushed) Error() string { return secrets.ReplaceAllString(h.error.Error(), "${1}xxxxx") }
+
+func (h hushed) Unwrap() error { return h.error }
+
 func translate(ctx context.Context, client *dynamodb.Client, table, doing string, err error) error {
 	for _, known := range []error{
 		eventsource.ErrConflict, eventsource.ErrInvalidEvent, eventsource.ErrTooLarge, eventsource.ErrOutcomeUnknown,
@@ -149,6 +161,9 @@ func translate(ctx context.Context, client *dynamodb.Client, table, doing string
 		if errors.Is(err, known) {
 			return err // says it all
 		}
+	}
+	if secrets.MatchString(err.Error()) {
+		err = hushed{err}
 	}
 	where := fmt.Sprintf("table %q in region %q", table, client.Options().Region)
 	say := func(sentinel error, advice string) error {
