@@ -31,9 +31,9 @@ const (
 	stopLimit  = 30 * time.Second
 )
 
-// settings are the server's arguments. Durability stays as it is by default. Memory
-// and disk are only taken as they are used; benchmarks use them.
-var settings = []string{"-c", "max_connections=300", "-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB"}
+// settings are the server's. Durability stays as it is by default. Memory and disk
+// are only taken as they are used; benchmarks use them.
+var settings = []string{"max_connections=300", "shared_buffers=1GB", "max_wal_size=4GB"}
 
 // kind is one kind of server, and how to have one in a container.
 type kind struct {
@@ -69,7 +69,7 @@ var postgres = &kind{
 			"POSTGRES_PASSWORD": password,
 			"POSTGRES_DB":       database,
 		}),
-		testcontainers.WithCmd(append([]string{"postgres"}, settings...)...),
+		testcontainers.WithCmd(arguments(settings)...),
 		// The default, 64 MB, is little for parallel queries.
 		testcontainers.CustomizeRequestOption(func(r *testcontainers.GenericContainerRequest) error {
 			r.ShmSize = 256 << 20
@@ -95,6 +95,15 @@ var postgres = &kind{
 	},
 }
 
+// arguments returns the command that starts the server with these settings.
+func arguments(settings []string) []string {
+	command := []string{"postgres"}
+	for _, setting := range settings {
+		command = append(command, "-c", setting)
+	}
+	return command
+}
+
 // server is a running server in a container.
 type server struct {
 	kind      *kind
@@ -112,8 +121,21 @@ func (k *kind) run(ctx context.Context) (url string, stop func() error, err erro
 }
 
 // start starts a server that accepts connections, or leaves nothing behind.
-// Besides the server's own port the container publishes the given ones.
-func (k *kind) start(ctx context.Context, ports ...string) (_ *server, err error) {
+func (k *kind) start(ctx context.Context) (*server, error) {
+	s, err := k.create(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.url, err = s.ready(ctx, k.port)
+	if err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// create starts a container, or leaves nothing behind. What is in it need not answer
+// yet. The changes come after what sets this kind of server apart.
+func (k *kind) create(ctx context.Context, changes ...testcontainers.ContainerCustomizer) (*server, error) {
 	prepare()
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -123,23 +145,15 @@ func (k *kind) start(ctx context.Context, ports ...string) (_ *server, err error
 		return nil, err
 	}
 	s := &server{kind: k}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.stop())
-		}
-	}()
-	s.container, err = testcontainers.Run(ctx, name, append([]testcontainers.ContainerCustomizer{
+	s.container, err = testcontainers.Run(ctx, name, slices.Concat([]testcontainers.ContainerCustomizer{
 		testcontainers.WithLogger(&notes),
-		testcontainers.WithExposedPorts(append([]string{k.port}, ports...)...),
+		testcontainers.WithExposedPorts(k.port),
 		// docker.sh looks for containers that were left behind.
 		testcontainers.WithLabels(map[string]string{"eventsource.testenv": "1"}),
-	}, k.container...)...)
+	}, k.container, changes)...)
 	if err != nil {
-		return nil, fmt.Errorf("start a container of %s: %w%s", name, err, notes.String())
-	}
-	s.url, err = s.ready(ctx, k.port)
-	if err != nil {
-		return nil, err
+		err = fmt.Errorf("start a container of %s: %w%s", name, err, notes.String())
+		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
 }
@@ -166,20 +180,33 @@ func (s *server) ready(ctx context.Context, port string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 
+	address, err := s.address(ctx, port)
+	if err != nil {
+		return "", err
+	}
+	u := s.kind.url(address)
+	return u, s.answers(ctx, u)
+}
+
+// address returns host:port of where a port of the container is published.
+func (s *server) address(ctx context.Context, port string) (string, error) {
 	address, err := s.container.PortEndpoint(ctx, port, "")
 	if err != nil {
 		return "", fmt.Errorf("port %s of the container: %w", port, err)
 	}
-	u := s.kind.url(address)
+	return address, nil
+}
 
+// answers waits until the server at a URL, which is in the container, does.
+func (s *server) answers(ctx context.Context, url string) error {
 	for {
-		err := s.ping(ctx, u)
+		err := s.ping(ctx, url)
 		if err == nil {
-			return u, nil
+			return nil
 		}
 		state, stateErr := s.container.State(ctx)
 		if ctx.Err() != nil || stateErr == nil && !state.Running {
-			return "", fmt.Errorf("the server in the container does not answer: %w\n%s", err, s.logs())
+			return fmt.Errorf("the server in the container does not answer: %w\n%s", err, s.logs())
 		}
 		select {
 		case <-ctx.Done():

@@ -34,7 +34,7 @@ var dynamo = &kind{
 	ping: func(ctx context.Context, url string) error {
 		transport := new(http.Transport)
 		defer transport.CloseIdleConnections()
-		client := newDynamoDBClient(url, transport, func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })
+		client := NewDynamoDBClient(url, transport, func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })
 		_, err := client.ListTables(ctx, &dynamodb.ListTablesInput{Limit: aws.Int32(1)})
 		return err
 	},
@@ -51,15 +51,21 @@ func DynamoDB(t testing.TB) (endpoint string) {
 // are closed when the test ends. The given functions may change its options.
 func DynamoDBClient(t testing.TB, options ...func(*dynamodb.Options)) *dynamodb.Client {
 	t.Helper()
-	endpoint := DynamoDB(t)
+	return dynamoDBClientOf(t, DynamoDB(t), options...)
+}
+
+func dynamoDBClientOf(t testing.TB, endpoint string, options ...func(*dynamodb.Options)) *dynamodb.Client {
 	// The default of two idle connections would have concurrent tests open new ones
 	// all the time.
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	return newDynamoDBClient(endpoint, transport, options...)
+	return NewDynamoDBClient(endpoint, transport, options...)
 }
 
-func newDynamoDBClient(endpoint string, transport http.RoundTripper, options ...func(*dynamodb.Options)) *dynamodb.Client {
+// NewDynamoDBClient returns a client of the endpoint at a URL, which may be that of a
+// proxy, with the region and the keys of the others. The transport's connections are
+// the caller's to close. The given functions may change the client's options.
+func NewDynamoDBClient(endpoint string, transport http.RoundTripper, options ...func(*dynamodb.Options)) *dynamodb.Client {
 	return dynamodb.New(dynamodb.Options{
 		BaseEndpoint: &endpoint,
 		Region:       "us-east-1",

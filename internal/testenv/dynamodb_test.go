@@ -79,7 +79,7 @@ func TestTableNameGivesEachCallItsOwnTable(t *testing.T) {
 }
 
 func TestDeleteTableFailsWhereNobodyAnswers(t *testing.T) {
-	client := newDynamoDBClient("http://127.0.0.1:1", new(http.Transport), func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })
+	client := NewDynamoDBClient("http://127.0.0.1:1", new(http.Transport), func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 })
 	if err := deleteTable(t.Context(), client, "test_1"); err == nil {
 		t.Error("got no error")
 	}
@@ -98,8 +98,8 @@ func TestDynamoDBOfAContainerIsOneForAllRegionsAndKeys(t *testing.T) {
 	})
 	transport := new(http.Transport)
 	t.Cleanup(transport.CloseIdleConnections)
-	one := newDynamoDBClient(server.url, transport)
-	other := newDynamoDBClient(server.url, transport, func(o *dynamodb.Options) {
+	one := NewDynamoDBClient(server.url, transport)
+	other := NewDynamoDBClient(server.url, transport, func(o *dynamodb.Options) {
 		o.Region = "eu-central-1"
 		o.Credentials = credentials.NewStaticCredentialsProvider("somebody", "else", "")
 	})

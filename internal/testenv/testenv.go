@@ -10,6 +10,9 @@
 // fails instead, so that a test run on which something depends cannot pass by
 // skipping.
 //
+// A test that breaks its server has one of its own: [NewCluster] and
+// [NewDynamoDBServer] start servers that can be killed and brought back.
+//
 // go test runs one process per package. The command in run starts the servers for
 // all of them, and "make test" goes through it.
 package testenv
@@ -47,7 +50,7 @@ const (
 type environment struct {
 	kind   *kind
 	getenv func(string) string
-	start  func(ctx context.Context, ports ...string) (*server, error)
+	start  func(ctx context.Context) (*server, error)
 
 	once   sync.Once
 	shared *server

@@ -166,7 +166,7 @@ func TestWithoutServer(t *testing.T) {
 
 func testWithoutServer(t *testing.T, k *kind) {
 	// ask lets two tests, one after the other, ask for a server.
-	ask := func(env map[string]string, start func(context.Context, ...string) (*server, error)) (tests [2]*recorder, urls [2]string) {
+	ask := func(env map[string]string, start func(context.Context) (*server, error)) (tests [2]*recorder, urls [2]string) {
 		e := &environment{kind: k, getenv: func(name string) string { return env[name] }, start: start}
 		for i := range tests {
 			tests[i] = new(recorder)
@@ -181,7 +181,7 @@ func testWithoutServer(t *testing.T, k *kind) {
 	}
 
 	attempts := 0
-	fails := func(context.Context, ...string) (*server, error) {
+	fails := func(context.Context) (*server, error) {
 		attempts++
 		return nil, errors.New("nobody answers")
 	}
@@ -215,7 +215,7 @@ func testWithoutServer(t *testing.T, k *kind) {
 	})
 	t.Run("shares the one it starts", func(t *testing.T) {
 		started := 0
-		_, urls := ask(nil, func(context.Context, ...string) (*server, error) {
+		_, urls := ask(nil, func(context.Context) (*server, error) {
 			started++
 			return &server{url: "scheme://started"}, nil
 		})
