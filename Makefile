@@ -13,8 +13,9 @@ VULNDB ?= https://vuln.go.dev
 
 TESTFLAGS ?=
 
-# What is measured beside this module's store is required by a module of its own.
-MODULES = . bench
+# What is measured beside this module's store, and what breaks things around it, is
+# required by modules of their own.
+MODULES = . bench chaos
 
 # $(call each,COMMAND) runs a command in the folder of every module.
 each = for module in $(MODULES); do (cd $$module && $(1)) || exit; done
@@ -61,6 +62,23 @@ vuln: ## look for known vulnerabilities in what is used, if their database VULND
 .PHONY: proof
 proof: ## check the models of the protocols with spin (see docs/proof/README.md)
 	@docs/proof/check.sh $(ARGS)
+
+# The variables of these two, with their defaults. Without a seed each run has another.
+chaos: DURATION ?= 10m
+soak: DURATION ?= 1h
+SEED ?=
+LEAK ?=
+
+.PHONY: chaos
+chaos: ## break servers, connections and processes at random and check what came of it (DURATION, SEED)
+	EVENTSOURCE_CHAOS_DURATION='$(DURATION)' EVENTSOURCE_CHAOS_SEED='$(SEED)' $(WITH_SERVERS) postgres dynamodb -- \
+		$(GO) -C chaos test -race -count 1 -timeout 0 -v -run 'WhateverHappens$$' $(TESTFLAGS) .
+
+# Without the race detector, since it is to be as fast as the machine allows.
+.PHONY: soak
+soak: ## save and read as fast as can be, with everything watched that must not grow (DURATION, SEED, LEAK)
+	EVENTSOURCE_SOAK_DURATION='$(DURATION)' EVENTSOURCE_CHAOS_SEED='$(SEED)' EVENTSOURCE_SOAK_LEAK='$(LEAK)' $(WITH_SERVERS) postgres -- \
+		$(GO) -C chaos test -count 1 -timeout 0 -v -run '^TestUnderLoadForALongTime' $(TESTFLAGS) .
 
 .PHONY: fmt
 fmt: ## format the code

@@ -13,22 +13,8 @@ import (
 // compiled and run, or at least next to what it is about.
 func TestREADMEs_show_only_code_that_stands_elsewhere(t *testing.T) {
 	var sources strings.Builder
-	module := os.DirFS(".")
-	err := fs.WalkDir(module, ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && (name != "." && strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
-			return fs.SkipDir
-		case path.Ext(name) != ".go":
-			return nil
-		}
-		text, err := fs.ReadFile(module, name)
-		sources.WriteString("\n" + plainLines(string(text)) + "\n")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, text := range goFiles(t) {
+		sources.WriteString("\n" + plainLines(text) + "\n")
 	}
 	for _, name := range []string{"README.md", "store/dynamostore/README.md"} {
 		readme, err := os.ReadFile(name)
@@ -45,6 +31,50 @@ func TestREADMEs_show_only_code_that_stands_elsewhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A promise is worth as much as the test that shows it.
+func TestDocumentsNameOnlyTestsThatExist(t *testing.T) {
+	defined := make(map[string]bool)
+	for _, text := range goFiles(t) {
+		for _, match := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(text, -1) {
+			defined[match[1]] = true
+		}
+	}
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/proof/README.md", "store/dynamostore/README.md"} {
+		document, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(document), -1) {
+			if !defined[match[1]] {
+				t.Errorf("%s names %s, which is no test", name, match[1])
+			}
+		}
+	}
+}
+
+// goFiles returns the text of each Go file of all modules.
+func goFiles(t *testing.T) (texts []string) {
+	t.Helper()
+	module := os.DirFS(".")
+	err := fs.WalkDir(module, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (name != "." && strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return fs.SkipDir
+		case path.Ext(name) != ".go":
+			return nil
+		}
+		text, err := fs.ReadFile(module, name)
+		texts = append(texts, string(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
 }
 
 // plainLines leaves out indentation and the marks of comments.

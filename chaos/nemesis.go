@@ -1,0 +1,101 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// healer ends a fault. A nil one means that it ends by itself.
+type healer = func(context.Context) error
+
+// fault is something bad that can happen.
+type fault struct {
+	name string
+	// weight says how often it happens, compared with others.
+	weight int
+	inject func(ctx context.Context, random *rand.Rand) (healer, error)
+}
+
+// nemesis makes faults happen, one after the other, at random times.
+type nemesis struct {
+	faults []fault
+	random *rand.Rand
+	// between is how long nothing happens between two faults, and lasting how long
+	// a fault lasts, both on average.
+	between, lasting time.Duration
+	report           func(format string, args ...any)
+}
+
+// run makes faults happen until ctx ends, and heals the last one.
+func (n *nemesis) run(ctx context.Context) error {
+	for {
+		rest(ctx, n.random, n.between)
+		if ctx.Err() != nil {
+			return nil
+		}
+		f := n.choose()
+		// A seed stands for the same faults, whatever each of them draws.
+		random := rand.New(rand.NewPCG(n.random.Uint64(), 0))
+		if err := n.once(ctx, f, random); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+}
+
+func (n *nemesis) choose() fault {
+	total := 0
+	for _, f := range n.faults {
+		total += f.weight
+	}
+	number := n.random.IntN(total)
+	for _, f := range n.faults {
+		if number -= f.weight; number < 0 {
+			return f
+		}
+	}
+	panic("unreachable")
+}
+
+// once has a fault happen. It ends what it began, also if ctx ends.
+func (n *nemesis) once(ctx context.Context, f fault, random *rand.Rand) error {
+	lasting := time.Duration(random.Int64N(int64(2 * n.lasting)))
+	n.report("%s", f.name)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), faultLimit)
+	defer cancel()
+	heal, err := f.inject(within, random)
+	if err != nil || heal == nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(lasting):
+	}
+	n.report("%s: over", f.name)
+	return heal(within)
+}
+
+// faultLimit is the most time that a fault and its end may take.
+const faultLimit = 2 * time.Minute
+
+// nemeses run at the same time until ctx ends. The first error ends them all.
+func nemeses(ctx context.Context, all ...*nemesis) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		wg   sync.WaitGroup
+		errs = make([]error, len(all))
+	)
+	for i, n := range all {
+		wg.Go(func() {
+			if errs[i] = n.run(ctx); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
