@@ -72,7 +72,7 @@ LEAK ?=
 .PHONY: chaos
 chaos: ## break servers, connections and processes at random and check what came of it (DURATION, SEED)
 	EVENTSOURCE_CHAOS_DURATION='$(DURATION)' EVENTSOURCE_CHAOS_SEED='$(SEED)' $(WITH_SERVERS) postgres dynamodb -- \
-		$(GO) -C chaos test -race -count 1 -timeout 0 -v -run 'WhateverHappens$$' $(TESTFLAGS) .
+		$(GO) -C chaos test -race -count 1 -timeout 0 -parallel 3 -v -run 'WhateverHappens$$' $(TESTFLAGS) .
 
 # Without the race detector, since it is to be as fast as the machine allows.
 .PHONY: soak
