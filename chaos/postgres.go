@@ -207,7 +207,7 @@ func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
 // own makes an event of the test itself.
 func (p *postgres) own() []eventsource.Event {
 	n := p.keys.Add(1)
-	return []eventsource.Event{newEvent(fmt.Sprint("test-", n), fmt.Sprint("aggregate-", n%5), 0, false)}
+	return []eventsource.Event{newEvent(fmt.Sprint("test-", n), aggregateName(int(n%5)), 0, false)}
 }
 
 // longTransaction is one that holds readers back, and is left alone.

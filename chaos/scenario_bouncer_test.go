@@ -36,6 +36,7 @@ func TestBehindPgBouncerInTransactionMode(t *testing.T) {
 			t.Run(mode.String(), func(t *testing.T) { everythingWorks(t, bouncer, mode, direct) })
 		}
 		t.Run("a lost answer is looked up", func(t *testing.T) { aLostAnswerIsLookedUp(t, bouncer, direct) })
+		t.Run("a save that is still under way is not said to have failed", func(t *testing.T) { aSaveIsStillUnderWay(t, bouncer, direct) })
 		t.Run("nothing wrong is said of saves whose server is gone", func(t *testing.T) { nothingWrongIsSaid(t, bouncer, direct) })
 		t.Run("wake-ups need a connection past it", func(t *testing.T) { wakeUpsNeedAnotherWay(t, bouncer, direct, cluster.URL()) })
 	})
@@ -206,6 +207,53 @@ func aLostAnswerIsLookedUp(t *testing.T, bouncer string, direct *client) {
 	if event.GetSequenceID() == "" {
 		t.Error("the event has no sequence ID")
 	}
+}
+
+// aSaveIsStillUnderWay: the server's process that once served a connection is gone,
+// but another one is at the save.
+func aSaveIsStillUnderWay(t *testing.T, bouncer string, direct *client) {
+	u, err := url.Parse(bouncer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := networkTo(t, u.Host)
+	pool := testenv.Pool(t, through(bouncer, n.address()), func(config *pgxpool.Config) { config.MaxConns = 1 })
+	c := clientOn(pool, sqlstore.WithOutcomeTimeout(500*time.Millisecond))
+	c.save(t, "served by the first")
+	c.untilIdle(t)
+	const first = `FROM pg_stat_activity WHERE backend_type = 'client backend' AND client_addr IS NULL AND backend_start < $1`
+	now := one[time.Time](t, direct.pool, "SELECT clock_timestamp()")
+	direct.execute(t, "SELECT pg_terminate_backend(pid) "+first, now)
+	other := testenv.Pool(t, bouncer)
+	eventually(t, "PgBouncer has noticed", func() bool {
+		_, err := other.Exec(within(t), "SELECT 1")
+		return err == nil && one[int](t, direct.pool, "SELECT count(*) "+first, now) == 0
+	})
+
+	lock, err := direct.pool.Begin(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback(context.Background()) }()
+	if _, err := lock.Exec(within(t), "LOCK TABLE events IN SHARE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	go func() {
+		result <- c.repo.Save(context.WithoutCancel(t.Context()), newEvent("under way", "under way", 0, false))
+	}()
+	eventually(t, "the save waits for as long as it takes", func() bool {
+		return one[int](t, direct.pool, `SELECT count(*) FROM pg_stat_activity
+			WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '300 ms'`) == 1
+	})
+	n.renew(t)
+	if err := receive(t, result); !errors.Is(err, eventsource.ErrOutcomeUnknown) {
+		t.Errorf("the save gets %v, want ErrOutcomeUnknown", err)
+	}
+	if err := lock.Commit(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the save is stored after all", func() bool { return slices.Contains(direct.keys(t, ""), "under way") })
 }
 
 func nothingWrongIsSaid(t *testing.T, bouncer string, direct *client) {

@@ -223,13 +223,8 @@ func (n *network) renew(t *testing.T) {
 // in the end, is on the channel.
 func answerLost(t *testing.T, c *client, n *network, onlooker *client, event eventsource.Event) <-chan error {
 	t.Helper()
-	// Its only connection has all it needs for a save, and nobody uses it: one save
-	// takes it twice, the second time to wake readers.
-	c.save(t, event.GetAggregateID()+"-before")
-	eventually(t, "the connection is idle", func() bool {
-		stat := c.pool.Stat()
-		return stat.AcquireCount() >= 3 && stat.AcquiredConns() == 0 // with testenv's own
-	})
+	c.save(t, event.GetAggregateID()+"-before") // its connection has all it needs
+	c.untilIdle(t)
 	n.silence(t)
 	result := make(chan error, 1)
 	go func() { result <- c.repo.Save(context.WithoutCancel(t.Context()), event) }()
@@ -242,6 +237,16 @@ func answerLost(t *testing.T, c *client, n *network, onlooker *client, event eve
 	default:
 	}
 	return result
+}
+
+// untilIdle waits until nobody uses the connections of a client after its first save,
+// which takes one twice, the second time to wake readers.
+func (c *client) untilIdle(t *testing.T) {
+	t.Helper()
+	eventually(t, "the connections are idle", func() bool {
+		stat := c.pool.Stat()
+		return stat.AcquireCount() >= 3 && stat.AcquiredConns() == 0 // with testenv's own
+	})
 }
 
 // receive waits for a save that answerLost began.

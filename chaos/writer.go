@@ -58,13 +58,20 @@ func (w *writer) event(aggregate string, version int) eventsource.Event {
 	return newEvent(fmt.Sprintf("%s-%d", w.name, w.keys), aggregate, version, w.random.IntN(3) == 0)
 }
 
-// aggregate is one of all; a few are asked for often.
+// aggregate is one of all; a few are asked for often. Now and then there are others,
+// or loads would take longer and longer.
 func (w *writer) aggregate() string {
 	n := w.random.IntN(w.Aggregates)
 	if w.random.IntN(2) == 0 {
 		n %= cmp.Or(w.Hot, 5)
 	}
-	return fmt.Sprint("aggregate-", n)
+	return aggregateName(n)
+}
+
+// aggregateName is the ID of an aggregate, by its number.
+func aggregateName(n int) string {
+	const seconds = 20
+	return fmt.Sprintf("aggregate-%d-%d", time.Now().Unix()/seconds, n)
 }
 
 // some makes one to four events of one or more aggregates.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,7 +40,24 @@ type rowQuerier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// conflicts are the entries of an append that cannot be stored.
+// conflict says which record cannot be stored, given the versions of aggregates, or
+// nil if all can. Aggregates that are not given are not looked at.
+func (e *entry) conflict(versions map[string]int) *eventsource.ConflictError {
+	own := make(map[string]int)
+	for i := range e.records {
+		id, want := e.records[i].AggregateID, e.wanted[i]
+		version, given := versions[id]
+		version += own[id]
+		if given && want != 0 && want != version+1 {
+			return &eventsource.ConflictError{AggregateID: id, Expected: want, Actual: version}
+		}
+		own[id]++
+	}
+	return nil
+}
+
+// conflicts are the entries of an append that cannot be stored, and why. The reason
+// is nil if it is only that of others before them, which are not stored yet.
 type conflicts map[*entry]*eventsource.ConflictError
 
 // appendEntries stores the entries in one call of the server's function, which
@@ -180,22 +198,18 @@ func (c *call) finish(entries []*entry, stem string, versions []int) {
 // conflicts says which entries cannot be stored after those before them, given
 // the aggregates' versions.
 func (c *call) conflicts(entries []*entry, versions []int) conflicts {
-	current := make(map[string]int, len(c.aggregates))
+	stored := make(map[string]int, len(c.aggregates))
 	for i, id := range c.aggregates {
-		current[id] = versions[i]
+		stored[id] = versions[i]
 	}
-	found := conflicts{}
+	current, found := maps.Clone(stored), conflicts{}
 	for _, e := range entries {
+		if e.conflict(current) != nil {
+			found[e] = e.conflict(stored)
+			continue
+		}
 		for i := range e.records {
-			id, want := e.records[i].AggregateID, e.wanted[i]
-			if want != 0 && want != current[id]+1 {
-				found[e] = &eventsource.ConflictError{AggregateID: id, Expected: want, Actual: current[id]}
-				for _, r := range e.records[:i] {
-					current[r.AggregateID]--
-				}
-				break
-			}
-			current[id]++
+			current[e.records[i].AggregateID]++
 		}
 	}
 	return found

@@ -280,6 +280,92 @@ func testSharedOutcomes(t *testing.T, level string) {
 	}
 }
 
+// oneBehindTheOther has two saves of the new aggregate "order" come together in a
+// batch: one of two events, and one of version 1, for which there is room only
+// without the other. Before the first is sent again without the second, resend is
+// called, which may cut the connection. The errors of both are returned, and a store
+// past the proxy.
+func oneBehindTheOther(t *testing.T, resend func(p *proxy, direct *sqlstore.Store) bool) (direct *sqlstore.Store, first, second error) {
+	t.Helper()
+	url := migrated(t)
+	p := newProxy(t, url)
+	direct = sqlstoreAt(t, url)
+	store := sqlstoreAt(t, p.url, sqlstore.WithOutcomeTimeout(200*time.Millisecond))
+	if _, err := store.Append(t.Context(), plain("warm up")); err != nil {
+		t.Fatal(err)
+	}
+	waitForState(t, store, "nothing on its way", func(s sqlstore.GroupState) bool { return s == sqlstore.GroupState{} })
+	sent, held, released := 0, make(chan struct{}), make(chan struct{})
+	p.set(func(p *proxy) {
+		p.toServer = func(_ int, chunk []byte) bool {
+			if !bytes.Contains(chunk, []byte(marker)) {
+				return true
+			}
+			switch sent++; sent {
+			case 1: // a batch during which the two come together
+				close(held)
+				<-released
+			case 3:
+				return resend(p, direct)
+			}
+			return true
+		}
+	})
+	var saving sync.WaitGroup
+	defer saving.Wait()
+	saving.Go(func() {
+		if _, err := store.Append(t.Context(), marked("other")); err != nil {
+			t.Error(err)
+		}
+	})
+	within(t, "the first batch", held)
+	queue := func(err *error, records ...eventsource.Record) {
+		before := store.GroupState().Queued
+		saving.Go(func() { _, *err = store.Append(t.Context(), records...) })
+		waitForState(t, store, "a save in the queue", func(s sqlstore.GroupState) bool { return s.Queued == before+len(records) })
+	}
+	queue(&first, marked("order"), plain("order"))
+	versioned := plain("order")
+	versioned.Version = 1
+	queue(&second, versioned)
+	close(released)
+	saving.Wait()
+	return direct, first, second
+}
+
+func TestASaveIsNotSaidToConflictWithOneWhoseOutcomeIsUnknown(t *testing.T) {
+	direct, unknown, refused := oneBehindTheOther(t, func(p *proxy, _ *sqlstore.Store) bool {
+		p.set(func(p *proxy) { p.refuse = true })
+		p.cutAll()
+		return false
+	})
+	if !errors.Is(unknown, eventsource.ErrOutcomeUnknown) {
+		t.Fatalf("error is %v, want an unknown outcome", unknown)
+	}
+	if refused == nil || errors.Is(refused, eventsource.ErrConflict) {
+		t.Errorf("error is %v, want that of the connection: in truth the aggregate has no event", refused)
+	}
+	wantVersions(t, direct, "order", 0)
+}
+
+func TestAConflictWithASaveOfTheSameBatchNamesAVersionThatWasThere(t *testing.T) {
+	_, stored, err := oneBehindTheOther(t, func(_ *proxy, direct *sqlstore.Store) bool {
+		// Another process is faster, so the first of the two gets other versions.
+		_, err := direct.Append(t.Context(), plain("order"), plain("order"), plain("order"))
+		if err != nil {
+			t.Error(err)
+		}
+		return true
+	})
+	var conflict *eventsource.ConflictError
+	if stored != nil || !errors.As(err, &conflict) {
+		t.Fatalf("errors are %v and %v, want none and a conflict", stored, err)
+	}
+	if *conflict != (eventsource.ConflictError{AggregateID: "order", Expected: 1, Actual: 5}) {
+		t.Errorf("got %v, but the aggregate went from version 0 to 3 and to 5 at once", conflict)
+	}
+}
+
 func TestAReadThatIsCutIsAnErrorNeverAShortResult(t *testing.T) {
 	url := migrated(t)
 	direct := sqlstoreAt(t, url)

@@ -478,6 +478,7 @@ func (s *Store) try(ctx context.Context, saves []*save, patience time.Duration) 
 	}
 	results := make(map[*save]error, len(saves))
 	pending := s.send(saves, results)
+	var behind []*save // others are in their way, which are not stored yet
 	for len(pending) > 0 {
 		entries := make([]*entry, len(pending))
 		for i, sv := range pending {
@@ -500,20 +501,56 @@ func (s *Store) try(ctx context.Context, saves []*save, patience time.Duration) 
 		}
 		// Nothing is stored: those that are left try again without the refused.
 		pending = slices.DeleteFunc(pending, func(sv *save) bool {
-			conflict := refused[&sv.entry]
-			if conflict != nil {
+			conflict, isRefused := refused[&sv.entry]
+			switch {
+			case conflict != nil:
 				results[sv] = conflict
+			case isRefused:
+				behind = append(behind, sv)
 			}
-			return conflict != nil
+			return isRefused
 		})
 	}
+	undecided := conflictWith(pending, behind, results)
 	for _, sv := range saves {
-		sv.finish(results[sv])
+		if !slices.Contains(undecided, sv) {
+			sv.finish(results[sv])
+		}
+	}
+	if len(undecided) > 0 {
+		s.separate(undecided)
 	}
 	if len(pending) > 0 {
 		s.notifier.wake(s)
 	}
 	return nil
+}
+
+// conflictWith sets the results of saves that others were in the way of, now that
+// these are stored. It returns those for which that is not so: they were refused
+// themselves after all, or it cannot be known.
+func conflictWith(others, behind []*save, results map[*save]error) (undecided []*save) {
+	if len(behind) == 0 {
+		return nil
+	}
+	versions := make(map[string]int)
+	for _, sv := range others {
+		if results[sv] != nil {
+			continue
+		}
+		for i := range sv.records {
+			r := &sv.records[i]
+			versions[r.AggregateID] = max(versions[r.AggregateID], r.Version)
+		}
+	}
+	for _, sv := range behind {
+		if conflict := sv.conflict(versions); conflict != nil {
+			results[sv] = conflict
+		} else {
+			undecided = append(undecided, sv)
+		}
+	}
+	return undecided
 }
 
 // appendAndCommit is appendEntries in a transaction of its own. A statement on its

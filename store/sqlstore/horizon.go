@@ -13,6 +13,10 @@ import (
 // transaction holds them back and for how long. Lag is measured by the server's
 // clock from the lower bound that the transaction published, which is when it
 // began to append by its own clock, or later.
+//
+// A prepared transaction (PREPARE TRANSACTION) holds readers back too, also after
+// its session has ended and the server was restarted. It has no process, so HolderPID
+// is 0 and only Lag and SafeEnd show it; the view pg_prepared_xacts names it.
 func (s *Store) Horizon(ctx context.Context) (eventsource.Horizon, error) {
 	conn, err := s.acquire(ctx, "read the horizon")
 	if err != nil {

@@ -19,6 +19,8 @@ type session struct {
 	direct bool
 	// readCommitted is true when a statement on its own runs in READ COMMITTED.
 	readCommitted bool
+	// asked is when this was found out, by this process's clock.
+	asked time.Time
 }
 
 // sessionKey is where a connection keeps its session.
@@ -37,6 +39,7 @@ func (s *Store) session(ctx context.Context, conn *pgx.Conn) (session, error) {
 	if err := conn.QueryRow(ctx, s.sql.session).Scan(&found.pid, &found.since, &isolation); err != nil {
 		return session{}, err
 	}
+	found.asked = time.Now()
 	found.readCommitted = isolation == string(pgx.ReadCommitted)
 	found.direct = found.since != nil && found.pid == int(conn.PgConn().PID())
 	kept[sessionKey] = found
@@ -49,7 +52,8 @@ func (s *Store) session(ctx context.Context, conn *pgx.Conn) (session, error) {
 // known. Unless sequence IDs and versions are final already, it sets them.
 //
 // The process that was to commit may still be at it. Once it has ended, the
-// connection having been closed, records that are missing are not stored.
+// connection having been closed, records that are missing are not stored. Those that
+// are there count once a commit after theirs is as durable as commits are to be.
 func (s *Store) outcome(ctx context.Context, from session, records []eventsource.Record, final bool, cause error) error {
 	if len(records) == 0 {
 		return &eventsource.OutcomeUnknownError{Err: cause}
@@ -106,19 +110,33 @@ func (s *Store) lookUp(ctx context.Context, from session, records []eventsource.
 	var id string
 	err = conn.QueryRow(ctx, s.sql.outcomeStored, first.AggregateID, first.SequenceID[:sequence.StemLength],
 		first.SequenceID[sequence.StemLength:], first.Timestamp).Scan(&id)
-	if err != nil || id == "" || final {
-		return running, id != "", err
+	if err != nil || id == "" {
+		return running, false, err
 	}
+	if !final {
+		if err := s.restore(ctx, conn.Conn(), records, id); err != nil {
+			return running, false, err
+		}
+	}
+	if _, err := conn.Exec(ctx, s.sql.outcomeDurable); err != nil {
+		return running, false, err
+	}
+	return running, true, nil
+}
+
+// restore sets sequence IDs and versions of records that are stored, given the
+// sequence ID of the first.
+func (s *Store) restore(ctx context.Context, conn *pgx.Conn, records []eventsource.Record, first string) error {
 	ids := make([]string, len(records))
 	for i := range records {
-		ids[i] = id[:sequence.StemLength] + records[i].SequenceID[sequence.StemLength:]
+		ids[i] = first[:sequence.StemLength] + records[i].SequenceID[sequence.StemLength:]
 	}
 	var versions []int
 	if err := conn.QueryRow(ctx, s.sql.outcomeVersions, ids).Scan(&versions); err != nil {
-		return running, false, err
+		return err
 	}
 	for i := range records {
 		records[i].SequenceID, records[i].Version = ids[i], versions[i]
 	}
-	return running, true, nil
+	return nil
 }

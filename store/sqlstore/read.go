@@ -279,7 +279,7 @@ func (s *Store) pageOn(ctx context.Context, conn *pgx.Conn, sel *selection) (*pa
 	}
 	byIndex := sel.laterThan == nil && sel.From == 0 && sel.Until == 0
 	rest := *sel
-	if known := s.horizonFor(sel, byIndex); known.end != "" {
+	if known := s.horizonFor(sel, byIndex); known.end != "" && (known == sel.bound || known.holdsOn(conn)) {
 		err := s.sendPage(ctx, conn, sel, how{known: known, byIndex: byIndex}, got)
 		n := len(got.records)
 		// No record at all may also mean that the horizon is one of elsewhere.
@@ -295,6 +295,7 @@ func (s *Store) pageOn(ctx context.Context, conn *pgx.Conn, sel *selection) (*pa
 	if err != nil {
 		return nil, err
 	}
+	got.horizon.asked = time.Now()
 	err = s.sendPage(ctx, conn, &rest, how{horizon: true, begin: !from.readCommitted, byIndex: byIndex}, got)
 	if err == nil {
 		s.knowHorizon(got.horizon)
@@ -324,11 +325,21 @@ func (s *TxStore) page(ctx context.Context, sel *selection) (*page, error) {
 // which is sent after it was known does not see, for a transaction's events are
 // visible before its lock is gone. So pages that end below a known one need none of
 // their own. Another server may have lost what this one had, so a statement that
-// relies on it has the server check that it is still the one.
+// relies on it has the server check that it is still the one. So may this one after
+// a crash, where commits do not wait for the disk: see holdsOn. Only a stream relies
+// on its own bound all the same, or a writer whose clock is behind could end it early.
 type horizon struct {
 	end    string // a sequence ID
 	table  uint32 // its oid: the search path may mean another one the next time
 	server time.Time
+	asked  time.Time // by this process's clock, before it was read
+}
+
+// holdsOn reports whether the horizon still holds for statements on a connection: a
+// crash ends all sessions, and this one is older. What a proxy serves is not known.
+func (h horizon) holdsOn(conn *pgx.Conn) bool {
+	on, known := conn.PgConn().CustomData()[sessionKey].(session)
+	return known && on.direct && !on.asked.After(h.asked)
 }
 
 // horizonFor is a known horizon that may do for a page.
@@ -346,10 +357,11 @@ func (s *Store) horizonFor(sel *selection, byIndex bool) horizon {
 }
 
 // knowHorizon keeps a horizon. One that is behind is no news: a transaction whose
-// clock is behind holds readers back, but adds nothing below.
+// clock is behind holds readers back, but adds nothing below. One that is the same
+// holds on more connections.
 func (s *Store) knowHorizon(h horizon) {
 	known := s.known.Load()
-	if known == nil || known.table != h.table || !known.server.Equal(h.server) || known.end < h.end {
+	if known == nil || known.table != h.table || !known.server.Equal(h.server) || known.end <= h.end {
 		s.known.CompareAndSwap(known, &h)
 	}
 }

@@ -19,6 +19,7 @@ type statements struct {
 	append                                         string
 	session                                        string
 	outcomeRunning, outcomeStored, outcomeVersions string
+	outcomeDurable                                 string
 	readPlan, readHorizon                          string
 	readPage, readPageOfTypes                      string // with {where} and {order}
 	horizon, channel, notifyAsync, notifySend      string
@@ -52,6 +53,7 @@ func newStatements(schema, table string) *statements {
 		outcomeRunning:  load("outcome_running"),
 		outcomeStored:   load("outcome_stored"),
 		outcomeVersions: load("outcome_versions"),
+		outcomeDurable:  load("outcome_durable"),
 		readPlan:        load("read_plan"),
 		readHorizon:     load("read_horizon"),
 		readPage:        load("read_page"),

@@ -100,7 +100,8 @@ func (s *Store) validate(ctx context.Context, records []eventsource.Record) erro
 	return eventsource.CheckRecords(records, s.maxData)
 }
 
-// acquire takes a connection. One to a standby is refused.
+// acquire takes a connection. One to a standby is refused, and closed: the pool may
+// connect to the primary the next time.
 func (s *Store) acquire(ctx context.Context, doing string) (*pgxpool.Conn, error) {
 	if s.err != nil {
 		return nil, s.err
@@ -109,12 +110,27 @@ func (s *Store) acquire(ctx context.Context, doing string) (*pgxpool.Conn, error
 	if err != nil {
 		return nil, s.translate(ctx, doing, err)
 	}
-	// PostgreSQL reports this by itself, and when it changes.
-	if conn.Conn().PgConn().ParameterStatus("in_hot_standby") == "on" {
-		conn.Release()
-		return nil, ErrStandby
+	standby, err := onStandby(ctx, conn.Conn())
+	if err == nil && !standby {
+		return conn, nil
 	}
-	return conn, nil
+	_ = conn.Conn().Close(ctx)
+	conn.Release()
+	if err != nil {
+		return nil, s.translate(ctx, doing, err)
+	}
+	return nil, ErrStandby
+}
+
+// onStandby reports whether the server behind a connection is a standby. PostgreSQL
+// says so when it is connected to. That it was promoted since, it only says with the
+// answer to a statement, and a proxy does not pass it on.
+func onStandby(ctx context.Context, conn *pgx.Conn) (standby bool, err error) {
+	if conn.PgConn().ParameterStatus("in_hot_standby") != "on" {
+		return false, nil
+	}
+	err = conn.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&standby)
+	return standby, err
 }
 
 // rollback ends the transaction that a failed read has left behind, whatever

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/eventsource-go/eventsource"
@@ -130,16 +131,34 @@ func (t *transaction) tx() pgx.Tx { return lentTx{t.pgxTx} }
 // expire is called when the context ends while the transaction is open. The
 // caller may be using the connection at this very moment, and pgx's connections
 // are not safe for concurrent use. So it is cut below pgx: the server rolls back
-// when it notices, which the cancel request makes it do at once.
+// when it notices, which a cancel request makes it do at once. One that comes before
+// a statement that is on its way is lost, so there are several.
 func (t *transaction) expire() {
+	conn := t.cut()
+	if conn == nil {
+		return
+	}
+	for _, wait := range []time.Duration{10 * time.Millisecond, 40 * time.Millisecond, 150 * time.Millisecond} {
+		time.Sleep(wait)
+		t.cancelOn(conn)
+	}
+}
+
+// cut cuts the connection, and returns what is left of it, or nil if there is none.
+func (t *transaction) cut() *pgconn.PgConn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.conn == nil {
-		return
+		return nil
 	}
 	conn := t.conn.Hijack().PgConn()
 	t.conn = nil
 	_ = conn.Conn().Close()
+	t.cancelOn(conn)
+	return conn
+}
+
+func (t *transaction) cancelOn(conn *pgconn.PgConn) {
 	ctx, cancel := detached(t.ctx, rollbackTimeout)
 	defer cancel()
 	_ = conn.CancelRequest(ctx)

@@ -92,7 +92,9 @@ type watchers struct {
 // All watchers of a store share one connection, which is taken out of the pool
 // and closed with the last of them. Through a proxy that shares connections
 // between transactions, such as PgBouncer in transaction mode, no wake-up
-// arrives; poll as well.
+// arrives, and other clients get what is sent for this one. Watch through a store of
+// its own then, whose pool goes past the proxy; it is woken by saves of all. Where
+// there is no such way, do not watch; poll.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if s.err != nil {
 		return nil, s.err
