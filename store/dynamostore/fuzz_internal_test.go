@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
@@ -302,4 +304,52 @@ func sizeOf(t *testing.T, v types.AttributeValue) int {
 	}
 	t.Fatalf("no event has a %T", v)
 	return 0
+}
+
+// FuzzOptions makes stores and tables of anything: what cannot work is refused by
+// every method, and nothing is asked of a client.
+func FuzzOptions(f *testing.F) {
+	f.Add("events", true, int64(time.Minute), int64(0), int64(0), int64(1), 1, int64(0), "")
+	f.Add("ev", true, int64(0), int64(0), int64(0), int64(1), 1, int64(0), "")
+	f.Add("events", false, int64(0), int64(0), int64(0), int64(1), 0, int64(1), "NEW_IMAGE")
+	f.Add("events", true, int64(-1), int64(0), int64(0), int64(1), -1, int64(-1), "NEW")
+	f.Add("events", true, int64(0), int64(-1), int64(0), int64(1), MaxShards, int64(0), "KEYS_ONLY")
+	f.Add("events", true, int64(0), int64(0), int64(-1), int64(1), MaxShards+1, int64(0), "")
+	f.Add("events/../x", true, int64(0), int64(0), int64(0), int64(0), 64, int64(0), "")
+	f.Fuzz(func(t *testing.T, name string, clock bool, ahead, outcome, index, watch int64, shards int, capacity int64, stream string) {
+		opts := []Option{
+			WithMaxClockAhead(time.Duration(ahead)), WithOutcomeTimeout(time.Duration(outcome)), nil,
+			WithIndexTimeout(time.Duration(index)), WithWatchInterval(time.Duration(watch)),
+		}
+		if !clock {
+			opts = append(opts, WithClock(nil))
+		}
+		s := New(nil, name, opts...)
+		named := len(name) >= 3 && len(name) <= 255 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
+		sound := named && clock && ahead >= 0 && outcome >= 0 && index >= 0 && watch > 0
+		if accepted := errors.Is(s.Err(), errNoClient); accepted != sound {
+			t.Errorf("accepted is %t: %v", accepted, s.Err())
+		}
+		_, appended := s.Append(t.Context(), eventsource.Record{AggregateID: "a", Type: "Opened"})
+		_, begun := s.NewTransaction(t.Context())
+		_, loaded := s.LoadByAggregate(t.Context(), "a")
+		_, told := s.Horizon(t.Context())
+		for _, err := range []error{s.Err(), appended, begun, loaded, told} {
+			if !errors.Is(err, eventsource.ErrMisconfigured) {
+				t.Errorf("error is %v", err)
+			}
+		}
+
+		options := TableOptions{Shards: shards, Stream: types.StreamViewType(stream)}
+		if capacity != 0 {
+			options.Provisioned = &Capacity{Read: capacity, Write: 1}
+		}
+		err := options.check(name)
+		if err != nil && !errors.Is(err, eventsource.ErrMisconfigured) {
+			t.Errorf("error is %v", err)
+		}
+		if possible := named && shards >= 0 && shards <= MaxShards && capacity >= 0 && (stream == "" || slices.Contains(options.Stream.Values(), options.Stream)); possible != (err == nil) {
+			t.Errorf("a table of %d shards, %d units, stream %q: %v", shards, capacity, stream, err)
+		}
+	})
 }
