@@ -73,9 +73,14 @@ func workOn(t *testing.T, url string, pool *pgxpool.Pool) error {
 		configs[i].URL = url
 	}
 	r := runOf(t, folder, configs)
-	time.Sleep(3 * time.Second)
+	store := sqlstore.New(pool)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := saved(store, 400)(ctx); err != nil {
+		t.Fatalf("not enough events are saved: %v", err)
+	}
 	r.settle(t, func(context.Context) error { return nil })
-	repo := eventsource.NewRepository(sqlstore.New(pool), serializer())
+	repo := eventsource.NewRepository(store, serializer())
 	h := r.read(t, repo, recorder)
 	return h.Check(history.Options{RealTime: true, ReadersFinished: r.readers})
 }

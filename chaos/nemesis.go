@@ -27,15 +27,24 @@ type nemesis struct {
 	// between is how long nothing happens between two faults, and lasting how long
 	// a fault lasts, both on average.
 	between, lasting time.Duration
-	report           func(format string, args ...any)
+	// ready, if not nil, waits before each fault until it may happen.
+	ready  func(context.Context) error
+	report func(format string, args ...any)
 }
 
 // run makes faults happen until ctx ends, and heals the last one.
 func (n *nemesis) run(ctx context.Context) error {
 	for {
 		rest(ctx, n.random, n.between)
+		var err error
+		if n.ready != nil {
+			err = n.ready(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		f := n.choose()
 		// A seed stands for the same faults, whatever each of them draws.

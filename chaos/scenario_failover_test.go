@@ -80,9 +80,9 @@ func TestSavesThatAStandbyLacksAreLostWholeAndAllElseGoesOn(t *testing.T) {
 	if err := readers.crew.all()[0].freeze(); err != nil {
 		t.Fatal(err)
 	}
-	caughtUp(t, p.pool, p.standbyPool)
 
-	losing := history.Interval{From: history.Now()}
+	losing := history.Interval{From: history.Now()} // the standby has what was saved before
+	caughtUp(t, p.pool, p.standbyPool)
 	cut(t, p.standbyPool)
 	lost := ahead.save(t, "lost")
 	reader.wantKeys(t, kept, "lost")
