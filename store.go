@@ -98,6 +98,7 @@ type Horizon struct {
 	// back, 0 if none does.
 	Lag time.Duration
 	// HolderPID is the process ID, in the database server, of the session whose
-	// open transaction holds readers back, 0 if none does.
+	// open transaction holds readers back, 0 if none does, or if it is a prepared
+	// transaction, which has no session.
 	HolderPID int
 }

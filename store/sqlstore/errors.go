@@ -89,10 +89,16 @@ func sqlState(err error) string {
 }
 
 // decided reports whether the error says that nothing was carried out, because
-// the server or this package refused it. Otherwise it may have been.
+// the server or this package refused it. Otherwise it may have been: an error that
+// ends the session, or the server (a log that cannot be written), may come in the
+// middle of a commit, which recovery then finds in the log, or not.
 func decided(err error) bool {
 	if errors.Is(err, ErrClockAhead) || errors.Is(err, eventsource.ErrInvalidEvent) || errors.Is(err, sequence.ErrExhausted) {
 		return true
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && (pgErr.SeverityUnlocalized == "FATAL" || pgErr.SeverityUnlocalized == "PANIC") {
+		return false
 	}
 	code := sqlState(err)
 	return code != "" && !strings.HasPrefix(code, classOperatorIntervene) && !strings.HasPrefix(code, classConnection)
