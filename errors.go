@@ -62,8 +62,9 @@ type ConflictError struct {
 	AggregateID string
 	// Expected is the version that the event asked for.
 	Expected int
-	// Actual is the version of the aggregate's last event, 0 if it has none. Only
-	// Actual+1 would have been accepted. Another save may have moved it since.
+	// Actual is the version of the aggregate's last event, 0 if it has none, with the
+	// events of the same save before this one. Only Actual+1 would have been accepted.
+	// Another save may have moved it since.
 	Actual int
 }
 

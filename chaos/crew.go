@@ -110,7 +110,7 @@ func configs(folder string, seed uint64, number int) []Config {
 		all[i] = Config{
 			Name: fmt.Sprintf("worker-%d", i), Folder: folder, Seed: seed + uint64(i),
 			Conns: 6, Writers: 4, Readers: 2, Aggregates: 40,
-			Pause: 10 * time.Millisecond,
+			Pause: 10 * time.Millisecond, Generation: 20 * time.Second,
 			Clock: Clock{
 				Offset: time.Duration(random.Int64N(int64(4*time.Second))) - 2*time.Second,
 				Jump:   time.Second,

@@ -17,8 +17,12 @@ type fault struct {
 	name string
 	// weight says how often it happens, compared with others.
 	weight int
+	// inject makes it happen. If it cannot at the moment the error is errNotNow.
 	inject func(ctx context.Context, random *rand.Rand) (healer, error)
 }
+
+// errNotNow says that a fault did not happen, because of another one.
+var errNotNow = errors.New("it cannot happen now")
 
 // nemesis makes faults happen, one after the other, at random times.
 type nemesis struct {
@@ -28,8 +32,9 @@ type nemesis struct {
 	// a fault lasts, both on average.
 	between, lasting time.Duration
 	// ready, if not nil, waits before each fault until it may happen.
-	ready  func(context.Context) error
-	report func(format string, args ...any)
+	ready    func(context.Context) error
+	happened map[string]int // how often each fault has happened
+	report   func(format string, args ...any)
 }
 
 // run makes faults happen until ctx ends, and heals the last one.
@@ -76,6 +81,13 @@ func (n *nemesis) once(ctx context.Context, f fault, random *rand.Rand) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), faultLimit)
 	defer cancel()
 	heal, err := f.inject(within, random)
+	if errors.Is(err, errNotNow) {
+		n.report("%s: %v", f.name, err)
+		return nil
+	}
+	if err == nil {
+		n.happened[f.name]++
+	}
 	if err != nil || heal == nil {
 		return err
 	}

@@ -153,16 +153,38 @@ func (p *postgres) serverFaults() []fault {
 		}},
 		{"restart -m immediate", 2, restart("immediate")},
 		{"restart -m fast", 1, restart("fast")},
-		{"a long transaction", 3, p.longTransaction},
-		{"a prepared transaction", 3, p.preparedTransaction},
-		{"maintenance", 2, func(ctx context.Context, random *rand.Rand) (healer, error) {
-			statements := []string{
-				"VACUUM events", "VACUUM FULL events", "ANALYZE events", "CHECKPOINT", "SELECT pg_switch_wal()",
-				"REINDEX TABLE CONCURRENTLY events", "CLUSTER events USING events_pkey",
-			}
-			return nil, p.sql(ctx, statements[random.IntN(len(statements))])
-		}},
+		{"maintenance", 2, p.maintenance},
 	}
+}
+
+// openTransactions are those that hold readers back, whatever else happens.
+func (p *postgres) openTransactions() []fault {
+	return []fault{
+		{"a long transaction", 1, p.longTransaction},
+		{"a prepared transaction", 1, p.preparedTransaction},
+	}
+}
+
+// maintenance is what an operator, or the server itself, does to the table.
+func (p *postgres) maintenance(ctx context.Context, random *rand.Rand) (healer, error) {
+	const lockNotAvailable = "55P03"
+	statements := []string{
+		"VACUUM events", "VACUUM FULL events", "ANALYZE events", "CHECKPOINT", "SELECT pg_switch_wal()",
+		"REINDEX TABLE CONCURRENTLY events", "CLUSTER events USING events_pkey",
+	}
+	conn, err := p.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, "SET lock_timeout TO '2s'")
+	if err == nil {
+		_, err = conn.Exec(ctx, statements[random.IntN(len(statements))])
+	}
+	if sqlState(err) == lockNotAvailable { // an open transaction is in the way
+		return nil, errNotNow
+	}
+	return nil, err
 }
 
 // fullDisk is the disk running full. It takes a cluster with a disk of its own.
@@ -207,7 +229,7 @@ func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
 // own makes an event of the test itself.
 func (p *postgres) own() []eventsource.Event {
 	n := p.keys.Add(1)
-	return []eventsource.Event{newEvent(fmt.Sprint("test-", n), aggregateName(int(n%5)), 0, false)}
+	return []eventsource.Event{newEvent(fmt.Sprint("test-", n), fmt.Sprint("test-aggregate-", n%5), 0, false)}
 }
 
 // longTransaction is one that holds readers back, and is left alone.
@@ -216,8 +238,8 @@ func (p *postgres) longTransaction(ctx context.Context, random *rand.Rand) (heal
 	call := p.recorder.Save(wanted(events))
 	tx, err := p.repo.SaveTransaction(ctx, events...)
 	if err != nil {
-		call.Return(nil, err) // there may be something wrong with the server yet
-		return nil, nil
+		call.Return(nil, err)
+		return nil, errNotNow
 	}
 	return func(context.Context) error {
 		if random.IntN(2) == 0 {
@@ -248,24 +270,49 @@ func (p *postgres) preparedTransaction(ctx context.Context, random *rand.Rand) (
 	}
 	if err != nil {
 		call.Return(nil, err)
-		return nil, nil
+		return nil, errNotNow
 	}
-	end, commit := "ROLLBACK PREPARED '"+name+"'", false
-	if _, err := conn.Exec(ctx, "PREPARE TRANSACTION '"+name+"'"); err == nil && random.IntN(3) > 0 {
-		end, commit = "COMMIT PREPARED '"+name+"'", true
+	if _, err := conn.Exec(ctx, "PREPARE TRANSACTION '"+name+"'"); err != nil {
+		// It may be prepared, or will be: the server's process may still be at it.
+		call.RolledBack()
+		err := p.untilGone(ctx, conn.PgConn().PID())
+		return nil, errors.Join(err, p.untilDone(ctx, "ROLLBACK PREPARED '"+name+"'"))
 	}
+	commit := random.IntN(3) > 0
 	return func(ctx context.Context) error {
-		err := p.untilDone(ctx, end)
-		switch {
-		case err != nil:
-			call.Unknown(err)
-		case commit:
-			call.Return(allSeen(events), nil)
-		default:
+		if !commit {
 			call.RolledBack()
+			return p.untilDone(ctx, "ROLLBACK PREPARED '"+name+"'")
+		}
+		err := p.untilDone(ctx, "COMMIT PREPARED '"+name+"'")
+		if err != nil {
+			call.Unknown(err)
+		} else {
+			call.Return(allSeen(events), nil)
 		}
 		return err
 	}, nil
+}
+
+// untilGone waits until a process of the server has ended.
+func (p *postgres) untilGone(ctx context.Context, pid uint32) error {
+	for {
+		conn, err := p.connect(ctx)
+		if err != nil {
+			return err
+		}
+		gone := false
+		err = conn.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid).Scan(&gone)
+		_ = conn.Close(ctx)
+		if err == nil && gone {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // untilDone ends a prepared transaction, whatever happens to the server meanwhile.

@@ -29,7 +29,7 @@ func (w *worker) newReader(number int) *reader {
 		worker: w,
 		name:   readerName(w.Name, number),
 		random: w.random(500 + number),
-		noted:  number%3 == 2,
+		noted:  number%2 == 1,
 	}
 }
 

@@ -302,7 +302,7 @@ func wakeUpsNeedAnotherWay(t *testing.T, bouncer string, direct *client, url str
 			}
 		}
 	}))
-	through, err := newClient(t, bouncer).store.Watch(t.Context())
+	through, err := clientOn(testenv.Pool(t, bouncer)).store.Watch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,13 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -95,7 +100,7 @@ func TestSavesThatAStandbyLacksAreLostWholeAndAllElseGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	network.close()
-	time.Sleep(300 * time.Millisecond) // an answer that was on its way has been written down
+	beginAnew(t, saving) // with that the last answer has been written down
 	losing.To = history.Now()
 	if err := p.standby.Promote(t.Context()); err != nil {
 		t.Fatal(err)
@@ -144,7 +149,12 @@ func TestAFailoverWithSynchronousReplicationLosesNothing(t *testing.T) {
 	p := newPair(t, recorder)
 	quiet := p.url(t, "quiet")
 	p.synchronous(t)
-	r := runOf(t, folder, mixConfigs(t, folder, p.url(t, "eventsource"), 3))
+	configs := mixConfigs(t, folder, p.url(t, "eventsource"), 3)
+	for i := range configs {
+		// Who cancels shows everyone what the standby may lack.
+		configs[i].Patient, configs[i].Timeout = true, patience
+	}
+	r := runOf(t, folder, configs)
 	goOn(t, p.pool, time.Second)
 
 	reader := newClient(t, quiet)
@@ -208,28 +218,27 @@ func TestASaveThatTheStandbyHasNotConfirmedIsNotSaidToBeStored(t *testing.T) {
 
 	// When its context ends while the server waits for the standby, pgx cancels. The
 	// server then stops waiting, and shows everyone what the standby lacks.
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	single := c.repo.Save(ctx, newEvent("single", "single", 0, false))
-	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	tx, err := c.repo.SaveTransaction(ctx, newEvent("transaction", "transaction", 0, false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, err := range map[string]error{"Save": single, "Commit": tx.Commit()} {
-		if !errors.Is(err, eventsource.ErrOutcomeUnknown) {
-			t.Errorf("%s returns %v, want ErrOutcomeUnknown", what, err)
+	stored := []string{"first"}
+	for _, way := range []struct {
+		key  string
+		save func(context.Context, eventsource.Event) error
+	}{
+		{"Save", func(ctx context.Context, event eventsource.Event) error { return c.repo.Save(ctx, event) }},
+		{"Commit", func(ctx context.Context, event eventsource.Event) error {
+			return c.end(ctx, event, eventsource.StoreTransaction.Commit)
+		}},
+	} {
+		result := p.cancelled(t, func(ctx context.Context) error { return way.save(ctx, newEvent(way.key, way.key, 0, false)) })
+		if err := receive(t, result); !errors.Is(err, eventsource.ErrOutcomeUnknown) {
+			t.Errorf("%s returns %v, want ErrOutcomeUnknown", way.key, err)
 		}
+		stored = append(stored, way.key)
+		eventually(t, "the event is visible", func() bool { return slices.Equal(onlooker.keys(t, ""), stored) })
 	}
-	onlooker.wantKeys(t, "", "first", "single", "transaction")
 
 	// With the standby back the outcome can be known.
 	late := newClient(t, p.quietOfOne, sqlstore.WithOutcomeTimeout(patience))
-	ctx, cancel = context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	result := make(chan error, 1)
-	go func() { result <- late.repo.Save(ctx, newEvent("late", "late", 0, false)) }()
+	result := p.cancelled(t, func(ctx context.Context) error { return late.repo.Save(ctx, newEvent("late", "late", 0, false)) })
 	eventually(t, "the late event is visible", func() bool {
 		return one[int](t, onlooker.pool, `SELECT count(*) FROM events WHERE aggregate_id = 'late'`) == 1
 	})
@@ -241,6 +250,46 @@ func TestASaveThatTheStandbyHasNotConfirmedIsNotSaidToBeStored(t *testing.T) {
 	caughtUp(t, p.pool, quietStandby)
 	if n := one[int](t, quietStandby, `SELECT count(*) FROM events`); n != 4 {
 		t.Errorf("the standby has %d events, want 4", n)
+	}
+}
+
+// cancelled does something in the quiet database, and cancels its context once the
+// server waits for the standby. What comes of it is on the channel.
+func (p *pair) cancelled(t *testing.T, do func(context.Context) error) <-chan error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- do(ctx) }()
+	eventually(t, "the server waits for the standby", func() bool {
+		return one[int](t, p.pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = 'quiet' AND wait_event = 'SyncRep'
+			AND backend_type = 'client backend'`) == 1
+	})
+	return result
+}
+
+// beginAnew waits until each writer of some workers has begun to save something else
+// than now.
+func beginAnew(t *testing.T, configs []Config) {
+	t.Helper()
+	for _, config := range configs {
+		file := filepath.Join(config.Folder, config.process()+".history")
+		read := func() []byte {
+			lines, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return lines
+		}
+		known := len(read())
+		for writer := range config.Writers {
+			key := fmt.Appendf(nil, `"k":"%s-%d-`, config.process(), writer)
+			eventually(t, "each writer begins to save something else", func() bool {
+				return slices.ContainsFunc(bytes.Split(read()[known:], []byte("\n")), func(line []byte) bool {
+					return bytes.HasPrefix(line, []byte(`{"op":"save"`)) && bytes.Contains(line, key)
+				})
+			})
+		}
 	}
 }
 

@@ -28,10 +28,18 @@ type client struct {
 	repo  eventsource.Repository
 }
 
-// newClient opens a pool of its own.
+// newClient opens a pool of its own, on a server without a PgBouncer. Its transactions
+// may be idle for as long as they take.
 func newClient(t *testing.T, url string, options ...sqlstore.Option) *client {
 	t.Helper()
-	return clientOn(testenv.Pool(t, url), options...)
+	return clientOn(testenv.Pool(t, url, idleFor("0")), options...)
+}
+
+// idleFor sets for how long the transactions of a pool may be idle, "0" for ever.
+func idleFor(limit string) func(*pgxpool.Config) {
+	return func(config *pgxpool.Config) {
+		config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = limit
+	}
 }
 
 func clientOn(pool *pgxpool.Pool, options ...sqlstore.Option) *client {
@@ -145,11 +153,24 @@ func eventually(t *testing.T, what string, is func() bool) {
 // pidOf is the server's process behind a transaction.
 func pidOf(t *testing.T, tx eventsource.StoreTransaction) int {
 	t.Helper()
+	return int(pgxOf(t, tx).Conn().PgConn().PID())
+}
+
+// wantOpen checks that the server has not ended a transaction.
+func wantOpen(t *testing.T, tx eventsource.StoreTransaction) {
+	t.Helper()
+	if _, err := pgxOf(t, tx).Exec(within(t), "SELECT 1"); err != nil {
+		t.Errorf("a transaction that was to be open: %v", err)
+	}
+}
+
+func pgxOf(t *testing.T, tx eventsource.StoreTransaction) pgx.Tx {
+	t.Helper()
 	own, ok := sqlstore.Tx(tx)
 	if !ok {
 		t.Fatalf("%T is no transaction of PostgreSQL", tx)
 	}
-	return int(own.Conn().PgConn().PID())
+	return own
 }
 
 // newDatabase makes a database on a server and returns its URL.
@@ -219,8 +240,9 @@ func (n *network) renew(t *testing.T) {
 }
 
 // answerLost begins to save an event through a network that then loses the answer. The
-// client, which has one connection at most, has not been used yet. It returns once the event is stored, as the onlooker sees it. What the save returns,
-// in the end, is on the channel.
+// client, which has one connection at most, has not been used yet. It returns once the
+// event is stored, as the onlooker sees it. What the save returns, in the end, is on
+// the channel.
 func answerLost(t *testing.T, c *client, n *network, onlooker *client, event eventsource.Event) <-chan error {
 	t.Helper()
 	c.save(t, event.GetAggregateID()+"-before") // its connection has all it needs

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -42,10 +43,11 @@ func inDatabase(t *testing.T, cluster *testenv.Cluster, name string) string {
 
 func longReportsHoldNobodyBack(t *testing.T, cluster *testenv.Cluster) {
 	url := inDatabase(t, cluster, "reports")
-	other, c := testenv.Pool(t, url), newClient(t, url)
+	other, c := testenv.Pool(t, url, idleFor("0")), newClient(t, url)
 	c.save(t, "before")
 	c.execute(t, "CREATE TABLE other (id int)")
 
+	var open []*pgxpool.Conn
 	for _, statements := range [][]string{
 		{"BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM events"},
 		{"BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT count(*) FROM events"},
@@ -62,37 +64,47 @@ func longReportsHoldNobodyBack(t *testing.T, cluster *testenv.Cluster) {
 				t.Fatalf("%s: %v", statement, err)
 			}
 		}
+		open = append(open, conn)
 	}
-	vacuuming := make(chan error, 1)
+	maintained, ctx := make(chan error, 2), within(t)
 	go func() {
-		_, err := other.Exec(within(t), "VACUUM (FREEZE, ANALYZE) events")
-		vacuuming <- err
+		_, err := other.Exec(ctx, "VACUUM (FREEZE, ANALYZE) events")
+		maintained <- err
 	}()
-	var want []string
-	for _, key := range []string{"1", "2", "3", "4", "5"} {
-		cursor := c.horizon(t).Head
+	go func() {
+		_, err := cluster.Dump(ctx, "--dbname=reports")
+		maintained <- err
+	}()
+	want := []string{"before"}
+	for running := 2; running > 0; {
+		select {
+		case err := <-maintained:
+			running--
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+		}
+		cursor, key := c.horizon(t).Head, fmt.Sprint(len(want))
 		c.save(t, key)
 		want = append(want, key)
 		c.wantKeys(t, cursor, key)
 	}
-	if err := <-vacuuming; err != nil {
-		t.Fatal(err)
-	}
-	c.wantKeys(t, "", append([]string{"before"}, want...)...)
+	c.wantKeys(t, "", want...)
 	if h := c.horizon(t); !free(h) {
 		t.Errorf("the horizon is %+v", h)
+	}
+	for _, conn := range open {
+		if _, err := conn.Exec(within(t), "SELECT 1"); err != nil || conn.Conn().PgConn().TxStatus() != 'T' {
+			t.Errorf("a transaction that was to be open: %v", err)
+		}
 	}
 }
 
 func anOpenTransactionIsNamed(t *testing.T, cluster *testenv.Cluster) {
 	url := inDatabase(t, cluster, "transactions")
-	c := newClient(t, url)
-	impatient := clientOn(testenv.Pool(t, url, func(config *pgxpool.Config) {
-		config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "1s"
-	}))
-	patient := clientOn(testenv.Pool(t, url, func(config *pgxpool.Config) {
-		config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
-	}))
+	c, patient := newClient(t, url), newClient(t, url)
+	impatient := clientOn(testenv.Pool(t, url, idleFor("3s")))
 	for _, end := range []struct {
 		name  string
 		owner *client
@@ -281,6 +293,7 @@ func cursorsStayValidAfterARestore(t *testing.T, cluster *testenv.Cluster) {
 			}
 		})
 	}
+	wantOpen(t, forgotten)
 	if err := forgotten.Rollback(); err != nil {
 		t.Error(err)
 	}
@@ -339,6 +352,7 @@ func twoDatabasesDoNotHoldEachOther(t *testing.T, cluster *testenv.Cluster) {
 	if h := b.horizon(t); !free(h) {
 		t.Errorf("a transaction in another database holds readers back: %+v", h)
 	}
+	wantOpen(t, tx)
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}

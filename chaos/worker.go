@@ -43,17 +43,22 @@ type Config struct {
 	Conns int
 	Clock Clock
 
-	// Writers and Readers are how many goroutines save and read events. Each third
+	// Writers and Readers are how many goroutines save and read events. Each second
 	// reader reads one type only.
 	Writers, Readers int
 	// Aggregates is the number of aggregates, which all workers share.
 	Aggregates int
 	// Hot is how many of them half of the saves go to. 0 means five.
 	Hot int
+	// Generation is for how long the aggregates are the same. After that there are
+	// others, or loads would take longer and longer. 0 means for good.
+	Generation time.Duration
 	// Pause is for how long a writer rests between saves, on average.
 	Pause time.Duration
 	// Timeout is how long it waits for one answer. 0 means five seconds.
 	Timeout time.Duration
+	// Patient has no save end because of its context before Timeout is over.
+	Patient bool
 
 	// Soak, unless nil, has it take part in a soak instead: it keeps no history.
 	Soak *Soak

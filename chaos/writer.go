@@ -58,20 +58,17 @@ func (w *writer) event(aggregate string, version int) eventsource.Event {
 	return newEvent(fmt.Sprintf("%s-%d", w.name, w.keys), aggregate, version, w.random.IntN(3) == 0)
 }
 
-// aggregate is one of all; a few are asked for often. Now and then there are others,
-// or loads would take longer and longer.
+// aggregate is one of all; a few are asked for often.
 func (w *writer) aggregate() string {
 	n := w.random.IntN(w.Aggregates)
 	if w.random.IntN(2) == 0 {
 		n %= cmp.Or(w.Hot, 5)
 	}
-	return aggregateName(n)
-}
-
-// aggregateName is the ID of an aggregate, by its number.
-func aggregateName(n int) string {
-	const seconds = 20
-	return fmt.Sprintf("aggregate-%d-%d", time.Now().Unix()/seconds, n)
+	generation := int64(0)
+	if w.Generation > 0 {
+		generation = time.Now().UnixNano() / int64(w.Generation)
+	}
+	return fmt.Sprintf("aggregate-%d-%d", generation, n)
 }
 
 // some makes one to four events of one or more aggregates.
@@ -99,8 +96,13 @@ func (w *writer) saveMany(ctx context.Context) {
 	w.record(ctx, events)
 }
 
-// saveInAHurry saves events with a context that may end in the middle.
+// saveInAHurry saves events with a context that may end in the middle. Who is patient
+// just saves them.
 func (w *writer) saveInAHurry(ctx context.Context) {
+	if w.Patient {
+		w.save(ctx)
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(w.random.Int64N(int64(20*time.Millisecond))))
 	defer cancel()
 	w.record(ctx, w.some())

@@ -62,19 +62,21 @@ copy) # FROM: makes a standby of the server on that port, with a slot, so that i
 	echo "port = $PGPORT" >>"$PGDATA/postgresql.conf"
 	;;
 start)
-	if ! running; then
-		# A new server refuses to start before the last process of the old one is gone.
-		while [ -n "$(survivors)" ]; do within "processes of the old server did not end"; done
-		pg_ctl start --wait --timeout="$limit" --log="$LOG" >/dev/null || die "the server does not start"
-	fi
-	until pg_isready --quiet --dbname=postgres; do
-		running || die "the server has ended"
+	# One that recovers with its disk full may end while it is waited for. It is
+	# started again then.
+	until running && pg_isready --quiet --dbname=postgres; do
+		if ! running; then
+			# A new server refuses to start before the last process of the old one is gone.
+			while [ -n "$(survivors)" ]; do within "processes of the old server did not end"; done
+			pg_ctl start --wait --timeout="$limit" --log="$LOG" >/dev/null || die "the server does not start"
+		fi
 		within "the server did not answer"
 	done
 	;;
 stop) # MODE
-	if running; then
-		pg_ctl stop --wait --timeout="$limit" --mode="$2" >/dev/null || die "the server does not stop"
+	# It may end by itself before it is told to.
+	if running && ! pg_ctl stop --wait --timeout="$limit" --mode="$2" >/dev/null && running; then
+		die "the server does not stop"
 	fi
 	;;
 kill)

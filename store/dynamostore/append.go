@@ -36,7 +36,7 @@ func (s *Store) runBatch(ctx context.Context, b *batch) {
 // fail finishes a save that was not stored, or of which nobody knows.
 func (s *Store) fail(ctx context.Context, sv *save, verdict verdict, err error) {
 	if verdict == unknown {
-		err = sv.outcomeUnknown(err)
+		err = sv.outcomeUnknown(hush(err))
 	}
 	s.group.finish(sv, s.translate(ctx, "save", err))
 }

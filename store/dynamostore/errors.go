@@ -153,6 +153,15 @@ func (h hushed) Error() string { return secrets.ReplaceAllString(h.error.Error()
 
 func (h hushed) Unwrap() error { return h.error }
 
+// hush hides the secrets in the text of an error. Those of the errors that it wraps
+// are as they were.
+func hush(err error) error {
+	if err != nil && secrets.MatchString(err.Error()) {
+		return hushed{err}
+	}
+	return err
+}
+
 func translate(ctx context.Context, client *dynamodb.Client, table, doing string, err error) error {
 	for _, known := range []error{
 		eventsource.ErrConflict, eventsource.ErrInvalidEvent, eventsource.ErrTooLarge, eventsource.ErrOutcomeUnknown,
@@ -162,9 +171,7 @@ func translate(ctx context.Context, client *dynamodb.Client, table, doing string
 			return err // says it all
 		}
 	}
-	if secrets.MatchString(err.Error()) {
-		err = hushed{err}
-	}
+	err = hush(err)
 	where := fmt.Sprintf("table %q in region %q", table, client.Options().Region)
 	say := func(sentinel error, advice string) error {
 		return fmt.Errorf("%w: %s: %s: %s: %w", sentinel, where, doing, advice, err)

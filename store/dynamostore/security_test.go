@@ -3,12 +3,14 @@ package dynamostore_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/testenv"
 	"github.com/eventsource-go/eventsource/store/dynamostore"
 )
 
@@ -114,5 +118,33 @@ func checkHush(ctx context.Context, t *testing.T, client *dynamodb.Client, want 
 	}
 	if strings.Contains(strings.ToLower(log.String()), "hush") {
 		t.Errorf("a secret is shown: %s", log.String())
+	}
+}
+
+func TestTheCauseOfAnUnknownOutcomeShowsNoSecret(t *testing.T) {
+	table := newTable(t, dynamostore.TableOptions{})
+	var sent atomic.Bool
+	client := testenv.DynamoDBClient(t, func(o *dynamodb.Options) {
+		server := o.HTTPClient
+		o.Credentials = credentials.NewStaticCredentialsProvider("test", "test", "hush/session+token")
+		o.Retryer = aws.NopRetryer{}
+		o.HTTPClient = &http.Client{Transport: roundTripper(func(request *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(request.Header.Get("X-Amz-Target"), ".TransactWriteItems") {
+				sent.Store(true)
+				return nil, errors.New("connection reset")
+			}
+			if sent.Load() { // the credentials were replaced meanwhile
+				return says(http.StatusBadRequest, fmt.Sprintf(`{"__type":"com.amazon.coral.service#InvalidSignatureException","message":`+
+					`"should have been\nx-amz-security-token:%s\n"}`, request.Header.Get("X-Amz-Security-Token")))(request)
+			}
+			return server.Do(request)
+		})}
+	})
+	_, err := dynamostore.New(client, table, dynamostore.WithOutcomeTimeout(100*time.Millisecond)).Append(t.Context(), happened("a"))
+	if !errors.Is(err, eventsource.ErrOutcomeUnknown) || !strings.Contains(err.Error(), "InvalidSignature") {
+		t.Fatalf("got %v, want an unknown outcome, and why it could not be looked up", err)
+	}
+	if strings.Contains(err.Error(), "hush") {
+		t.Errorf("the token is in the error: %v", err)
 	}
 }

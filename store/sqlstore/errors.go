@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,7 @@ const (
 	codeUniqueViolation    = "23505"
 	codeDeadlockDetected   = "40P01"
 	codeLockNotAvailable   = "55P03"
+	codeIdleInTransaction  = "25P03"
 	codeUndefinedTable     = "42P01"
 	codeUndefinedColumn    = "42703"
 	codeUndefinedFunction  = "42883"
@@ -96,11 +98,18 @@ func decided(err error) bool {
 	if errors.Is(err, ErrClockAhead) || errors.Is(err, eventsource.ErrInvalidEvent) || errors.Is(err, sequence.ErrExhausted) {
 		return true
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && (pgErr.SeverityUnlocalized == "FATAL" || pgErr.SeverityUnlocalized == "PANIC") {
-		return false
-	}
 	code := sqlState(err)
+	if code == codeIdleInTransaction {
+		return true // the session was ended between two statements
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		// A proxy may send the one and not the other.
+		switch cmp.Or(pgErr.SeverityUnlocalized, pgErr.Severity) {
+		case "FATAL", "PANIC":
+			return false
+		}
+	}
 	return code != "" && !strings.HasPrefix(code, classOperatorIntervene) && !strings.HasPrefix(code, classConnection)
 }
 

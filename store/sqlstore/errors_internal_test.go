@@ -18,6 +18,8 @@ func TestOnlyAnErrorOfTheStatementAloneSaysThatNothingWasCarriedOut(t *testing.T
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: "53100"}, true},  // no room for the table
 		{&pgconn.PgError{SeverityUnlocalized: "PANIC", Code: "53100"}, false}, // no room for the log
 		{&pgconn.PgError{SeverityUnlocalized: "FATAL", Code: "58000"}, false}, // from a proxy
+		{&pgconn.PgError{Severity: "FATAL", Code: "58000"}, false},            // the same, of an old version
+		{&pgconn.PgError{SeverityUnlocalized: "FATAL", Code: "25P03"}, true},  // idle for too long, before the commit
 		{&pgconn.PgError{SeverityUnlocalized: "FATAL", Code: "57P01"}, false}, // terminated
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: "57014"}, false}, // cancelled
 		{&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: "08P01"}, false}, // from PgBouncer

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -118,8 +120,12 @@ func (s *Store) lookUp(ctx context.Context, from session, records []eventsource.
 			return running, false, err
 		}
 	}
-	if _, err := conn.Exec(ctx, s.sql.outcomeDurable); err != nil {
+	durable, err := conn.Exec(ctx, s.sql.outcomeDurable, id)
+	if err != nil {
 		return running, false, err
+	}
+	if durable.RowsAffected() != 1 {
+		return running, false, errors.New("the event that was found is gone")
 	}
 	return running, true, nil
 }
@@ -134,6 +140,9 @@ func (s *Store) restore(ctx context.Context, conn *pgx.Conn, records []eventsour
 	var versions []int
 	if err := conn.QueryRow(ctx, s.sql.outcomeVersions, ids).Scan(&versions); err != nil {
 		return err
+	}
+	if len(versions) != len(records) { // see outcome_durable
+		return fmt.Errorf("of %d events that were found together %d are there", len(records), len(versions))
 	}
 	for i := range records {
 		records[i].SequenceID, records[i].Version = ids[i], versions[i]

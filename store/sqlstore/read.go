@@ -361,7 +361,8 @@ func (s *Store) horizonFor(sel *selection, byIndex bool) horizon {
 // holds on more connections.
 func (s *Store) knowHorizon(h horizon) {
 	known := s.known.Load()
-	if known == nil || known.table != h.table || !known.server.Equal(h.server) || known.end <= h.end {
+	if known == nil || known.table != h.table || !known.server.Equal(h.server) || known.end < h.end ||
+		known.end == h.end && known.asked.Before(h.asked) {
 		s.known.CompareAndSwap(known, &h)
 	}
 }

@@ -25,7 +25,7 @@ import (
 
 // Store keeps events in a table of PostgreSQL. It is safe for concurrent use.
 // It needs no closing: it runs goroutines only while calls do, and for a moment
-// after a save to wake readers.
+// after a save, to wake readers, or after the context of an open transaction has ended.
 type Store struct {
 	config
 	pool *pgxpool.Pool
@@ -122,14 +122,21 @@ func (s *Store) acquire(ctx context.Context, doing string) (*pgxpool.Conn, error
 	return nil, ErrStandby
 }
 
+// promotedKey is where a connection keeps that its server is a standby no more.
+const promotedKey = "github.com/eventsource-go/eventsource/store/sqlstore.promoted"
+
 // onStandby reports whether the server behind a connection is a standby. PostgreSQL
 // says so when it is connected to. That it was promoted since, it only says with the
 // answer to a statement, and a proxy does not pass it on.
 func onStandby(ctx context.Context, conn *pgx.Conn) (standby bool, err error) {
-	if conn.PgConn().ParameterStatus("in_hot_standby") != "on" {
+	kept := conn.PgConn().CustomData()
+	if conn.PgConn().ParameterStatus("in_hot_standby") != "on" || kept[promotedKey] != nil {
 		return false, nil
 	}
 	err = conn.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&standby)
+	if err == nil && !standby {
+		kept[promotedKey] = true
+	}
 	return standby, err
 }
 

@@ -138,9 +138,15 @@ func (t *transaction) expire() {
 	if conn == nil {
 		return
 	}
-	for _, wait := range []time.Duration{10 * time.Millisecond, 40 * time.Millisecond, 150 * time.Millisecond} {
-		time.Sleep(wait)
-		t.cancelOn(conn)
+	ctx, cancel := detached(t.ctx, rollbackTimeout)
+	defer cancel()
+	for _, wait := range []time.Duration{0, 10 * time.Millisecond, 40 * time.Millisecond, 150 * time.Millisecond} {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		_ = conn.CancelRequest(ctx)
 	}
 }
 
@@ -154,14 +160,7 @@ func (t *transaction) cut() *pgconn.PgConn {
 	conn := t.conn.Hijack().PgConn()
 	t.conn = nil
 	_ = conn.Conn().Close()
-	t.cancelOn(conn)
 	return conn
-}
-
-func (t *transaction) cancelOn(conn *pgconn.PgConn) {
-	ctx, cancel := detached(t.ctx, rollbackTimeout)
-	defer cancel()
-	_ = conn.CancelRequest(ctx)
 }
 
 // end takes over the connection for the last statement, once.
