@@ -22,6 +22,7 @@ import (
 
 // A PgBouncer gives a connection to the server to whoever has a transaction.
 func TestBehindPgBouncerInTransactionMode(t *testing.T) {
+	t.Parallel()
 	cluster := testenv.NewCluster(t, testenv.WithSettings(settings...))
 	direct := newClient(t, cluster.URL())
 	migrate(t, direct.pool)

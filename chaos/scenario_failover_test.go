@@ -63,6 +63,7 @@ func (p *pair) promoted(t *testing.T) *client {
 }
 
 func TestSavesThatAStandbyLacksAreLostWholeAndAllElseGoesOn(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	recorder := record(t, folder, "test")
 	p := newPair(t, recorder)
@@ -144,6 +145,7 @@ func TestSavesThatAStandbyLacksAreLostWholeAndAllElseGoesOn(t *testing.T) {
 }
 
 func TestAFailoverWithSynchronousReplicationLosesNothing(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	recorder := record(t, folder, "test")
 	p := newPair(t, recorder)
@@ -208,6 +210,7 @@ func TestAFailoverWithSynchronousReplicationLosesNothing(t *testing.T) {
 }
 
 func TestASaveThatTheStandbyHasNotConfirmedIsNotSaidToBeStored(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, record(t, t.TempDir(), "test"))
 	p.synchronous(t)
 	c := newClient(t, p.quietOfOne, sqlstore.WithOutcomeTimeout(500*time.Millisecond))

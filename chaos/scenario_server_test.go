@@ -16,6 +16,7 @@ import (
 
 // These share a server. Each has a database of its own; workers use the first one.
 func TestBadDaysOfOneServer(t *testing.T) {
+	t.Parallel()
 	cluster := testenv.NewCluster(t, testenv.WithSettings(settings...), testenv.WithDisk(800))
 	for _, scenario := range []struct {
 		name string
