@@ -61,17 +61,22 @@ func (n *nemesis) run(ctx context.Context) error {
 }
 
 func (n *nemesis) choose() fault {
+	return pick(n.random, n.faults, func(f fault) int { return f.weight })
+}
+
+// pick returns one of several things, each as often as its weight says.
+func pick[T any](random *rand.Rand, all []T, weight func(T) int) T {
 	total := 0
-	for _, f := range n.faults {
-		total += f.weight
+	for _, one := range all {
+		total += weight(one)
 	}
-	number := n.random.IntN(total)
-	for _, f := range n.faults {
-		if number -= f.weight; number < 0 {
-			return f
+	number := random.IntN(total)
+	for _, one := range all {
+		if number -= weight(one); number < 0 {
+			return one
 		}
 	}
-	panic("unreachable")
+	panic("unreachable: the number is below the total")
 }
 
 // once has a fault happen. It ends what it began, also if ctx ends.

@@ -41,10 +41,7 @@ func (w *soakWriter) rename() {
 }
 
 func (w *soakWriter) run() {
-	ways := []struct {
-		weight int
-		do     func(context.Context)
-	}{
+	ways := []way{
 		{64, w.saveOne},
 		{8, w.saveSeveral},
 		{1, w.saveMany},
@@ -55,16 +52,10 @@ func (w *soakWriter) run() {
 		{6, func(ctx context.Context) { w.load(ctx, w.aggregate()) }},
 	}
 	for w.quiet.Err() == nil && w.failure() == nil {
-		number := w.random.IntN(100)
-		for _, way := range ways {
-			if number -= way.weight; number < 0 {
-				ctx, cancel := w.call()
-				w.pending = nil
-				way.do(ctx)
-				cancel()
-				break
-			}
-		}
+		ctx, cancel := w.call()
+		w.pending = nil
+		pick(w.random, ways, wayWeight).do(ctx)
+		cancel()
 	}
 }
 

@@ -26,11 +26,16 @@ func (w *worker) newWriter(number int) *writer {
 	return &writer{worker: w, name: fmt.Sprintf("%s-%d", w.process(), number), random: w.random(number)}
 }
 
+// way is something that a writer does, and how often, compared with others.
+type way struct {
+	weight int
+	do     func(context.Context)
+}
+
+func wayWeight(w way) int { return w.weight }
+
 func (w *writer) run() {
-	ways := []struct {
-		weight int
-		save   func(context.Context)
-	}{
+	ways := []way{
 		{30, w.save},
 		{25, w.saveNext},
 		{20, w.transaction},
@@ -39,15 +44,9 @@ func (w *writer) run() {
 		{5, w.saveMany},
 	}
 	for w.quiet.Err() == nil {
-		number := w.random.IntN(100)
-		for _, way := range ways {
-			if number -= way.weight; number < 0 {
-				ctx, cancel := w.call()
-				way.save(ctx)
-				cancel()
-				break
-			}
-		}
+		ctx, cancel := w.call()
+		pick(w.random, ways, wayWeight).do(ctx)
+		cancel()
 		rest(w.quiet, w.random, w.Pause)
 	}
 }
