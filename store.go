@@ -7,8 +7,8 @@ import (
 )
 
 // Store keeps records. It is small on purpose; what only some backends can do
-// is an optional interface, found by type assertion: [Appender], [Querier],
-// [Watcher] and [HorizonReporter].
+// is an optional interface, found by type assertion: [Appender], [Querier], [Follower],
+// [Counter], [Watcher] and [HorizonReporter].
 //
 // A store assigns sequence IDs, and promises that a load by sequence ID, type or
 // timestamp never gives an event as long as one with a lower sequence ID may
@@ -71,6 +71,24 @@ type Querier interface {
 	// While the loop's body runs no lock is held, and a connection for no longer
 	// than it takes to read some records ahead.
 	Query(ctx context.Context, query Query) iter.Seq2[Record, error]
+}
+
+// Follower is implemented by stores that can say how far a query has looked. A
+// reader that wants some types only goes on from there, instead of looking again
+// through what does not concern it.
+type Follower interface {
+	// Follow is Query, in ascending order. After the last record it calls reached, once,
+	// with a sequence ID: all events at or below it that match have been given, and
+	// no other one will ever appear. It is not called after an error, when the loop breaks
+	// off, when the limit is reached, and when the store cannot tell.
+	Follow(ctx context.Context, query Query, reached func(sequenceID string)) iter.Seq2[Record, error]
+}
+
+// Counter is implemented by stores that can count events without handing them out.
+type Counter interface {
+	// Count says how many events a [Querier] would give for the query. It may take as
+	// long as it takes to look at all of them once.
+	Count(ctx context.Context, query Query) (int64, error)
 }
 
 // Watcher is implemented by stores that can wake readers.

@@ -36,6 +36,7 @@ type Ability = testsuite.Ability
 const (
 	Append    = testsuite.Append
 	Query     = testsuite.Query
+	Follow    = testsuite.Follow
 	Watch     = testsuite.Watch
 	Horizon   = testsuite.Horizon
 	LargeData = testsuite.LargeData // events of 1 MB

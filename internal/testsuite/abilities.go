@@ -2,6 +2,7 @@ package testsuite
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ func testAbilities(t *testing.T, h Harness) {
 		check(Append, ok)
 		_, ok = store.(eventsource.Querier)
 		check(Query, ok)
+		_, ok = store.(eventsource.Follower)
+		check(Follow, ok)
 		_, ok = store.(eventsource.Watcher)
 		check(Watch, ok)
 		_, ok = store.(eventsource.HorizonReporter)
@@ -33,6 +36,101 @@ func testAbilities(t *testing.T, h Harness) {
 	if !h.lacks(Horizon) {
 		testHorizon(t, h)
 	}
+	if !h.lacks(Follow) {
+		testFollow(t, h)
+	}
+	testCount(t, h)
+}
+
+func testFollow(t *testing.T, h Harness) {
+	// follow gives what there is, at most some of it, and how far the store has looked.
+	follow := func(t *testing.T, store eventsource.Store, query eventsource.Query, most int) (records []eventsource.Record, reached []string) {
+		t.Helper()
+		report := func(sequenceID string) { reached = append(reached, sequenceID) }
+		for r, err := range store.(eventsource.Follower).Follow(t.Context(), query, report) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if records = append(records, r); len(records) == most {
+				break
+			}
+		}
+		return records, reached
+	}
+	rare := func(aggregateID string) eventsource.Record {
+		r := record(aggregateID)
+		r.Type = "Rare"
+		return r
+	}
+
+	h.run(t, "a query says that it has looked beyond events that do not match", func(t *testing.T, open Storage) {
+		store := open(anyTime)
+		save(t, store, record("a"))
+		wanted := save(t, store, rare("a"))[0]
+		last := save(t, store, record("a"), record("b"))[1]
+		query := eventsource.Query{Types: []string{"Rare"}}
+		records, reached := follow(t, store, query, 0)
+		if len(records) != 1 || records[0].SequenceID != wanted.SequenceID {
+			t.Fatalf("got %v, want %v", records, wanted)
+		}
+		if len(reached) != 1 || reached[0] < last.SequenceID {
+			t.Fatalf("it has looked up to %v, and the last event is %s", reached, last.SequenceID)
+		}
+		query.After = reached[0]
+		next := save(t, store, rare("b"))[0]
+		if records, _ := follow(t, store, query, 0); len(records) != 1 || records[0].SequenceID != next.SequenceID {
+			t.Errorf("after what was looked at there is %v, want %v", records, next)
+		}
+	})
+
+	h.run(t, "a query that was not read to its end says nothing of how far it has looked", func(t *testing.T, open Storage) {
+		store := open(anyTime)
+		save(t, store, record("a"), record("a"), record("b"))
+		if _, reached := follow(t, store, eventsource.Query{}, 2); len(reached) > 0 {
+			t.Errorf("broken off, it has looked up to %v", reached)
+		}
+		if _, reached := follow(t, store, eventsource.Query{Limit: 2}, 0); len(reached) > 0 {
+			t.Errorf("at its limit, it has looked up to %v", reached)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		report := func(sequenceID string) { t.Errorf("with an error, it has looked up to %s", sequenceID) }
+		for _, err := range store.(eventsource.Follower).Follow(ctx, eventsource.Query{}, report) {
+			if err == nil {
+				t.Error("there was an event after the context had ended")
+			}
+		}
+	})
+
+	h.run(t, "over several pages a query says how far it has looked", func(t *testing.T, open Storage) {
+		store := open(anyTime)
+		const events = 400
+		for i := range events / 10 {
+			batch := make([]eventsource.Record, 0, 10)
+			for j := range 10 {
+				batch = append(batch, record(fmt.Sprintf("a%d-%d", i, j)))
+			}
+			save(t, store, batch...)
+		}
+		// What is reached only with the next pass is not wrong, but it must be reached.
+		after := ""
+		for passes, given := 0, 0; ; passes++ {
+			records, reached := follow(t, store, eventsource.Query{After: after}, 0)
+			given += len(records)
+			if len(records) > 0 {
+				after = records[len(records)-1].SequenceID
+			}
+			if len(reached) == 1 && reached[0] >= after {
+				if given != events {
+					t.Errorf("%d events were given, want %d", given, events)
+				}
+				return
+			}
+			if passes > 2 {
+				t.Fatalf("after %d events it has looked up to %v", given, reached)
+			}
+		}
+	})
 }
 
 // soon is how long a test waits for what must happen before it gives up. It is

@@ -38,6 +38,9 @@ func testOrder(t *testing.T, h Harness) {
 			return records, nil
 		}
 	}
+	if !h.lacks(Follow) {
+		readers["that go on from where a query has looked"] = followReader()
+	}
 	for name, reader := range readers {
 		h.run(t, "readers "+name+" miss nothing, see nothing twice and see it in order", func(t *testing.T, open Storage) {
 			report := LoadOrder(t, open, reader)
@@ -76,6 +79,33 @@ func testOrder(t *testing.T, h Harness) {
 		}
 		everyRead(t, store, stored)
 	})
+}
+
+// followReader goes on from how far the store said that it has looked. What it has said
+// after one event holds for every reader that was given that event last.
+func followReader() Reader {
+	var mu sync.Mutex
+	looked := make(map[string]string) // by the last event
+	return func(ctx context.Context, store eventsource.Store, after string, limit int) (records []eventsource.Record, err error) {
+		mu.Lock()
+		query := eventsource.Query{After: max(after, looked[after]), Limit: limit, Types: []string{orderType, "None"}}
+		mu.Unlock()
+		reached := func(sequenceID string) {
+			if len(records) > 0 {
+				after = records[len(records)-1].SequenceID
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			looked[after] = max(looked[after], sequenceID)
+		}
+		for r, err := range store.(eventsource.Follower).Follow(ctx, query, reached) {
+			if err != nil {
+				return nil, err
+			}
+			records = append(records, r)
+		}
+		return records, nil
+	}
 }
 
 // orderType is the type of all events of the order test.

@@ -32,6 +32,7 @@ type Ability string
 const (
 	Append    Ability = "Append"    // eventsource.Appender
 	Query     Ability = "Query"     // eventsource.Querier
+	Follow    Ability = "Follow"    // eventsource.Follower
 	Watch     Ability = "Watch"     // eventsource.Watcher
 	Horizon   Ability = "Horizon"   // eventsource.HorizonReporter
 	LargeData Ability = "LargeData" // events of 1 MB

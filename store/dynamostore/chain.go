@@ -263,8 +263,11 @@ type merge struct {
 	// end is the last event when the reading began.
 	end string
 	// need is how many events are asked for, 0 if nobody knows.
-	need  int
-	empty []*chain // those to be filled
+	need int
+	// follow asks for reached: nothing at or below it is left, or will ever appear.
+	follow  bool
+	reached string
+	empty   []*chain // those to be filled
 }
 
 // fill fills all chains.
@@ -303,17 +306,25 @@ func (m *merge) ascend(ctx context.Context, give func(*eventsource.Record) bool)
 				return c.behindErrorIfOld()
 			}
 		}
-		if first == nil {
-			return nil
+		// The heads have to be at what is given, and at the end if that is to be final.
+		id, last := m.end, true
+		if first != nil && first.next().SequenceID <= m.end {
+			id, last = first.next().SequenceID, false
 		}
-		id := first.next().SequenceID
-		if id > m.end || m.query.Before != "" && id >= m.query.Before {
+		if m.query.Before != "" && id >= m.query.Before {
+			last = true
+		}
+		if last && !m.follow {
 			return nil
 		}
 		if moved, err := m.fence(ctx, id); err != nil {
 			return err
 		} else if moved {
 			continue // there may be events that were not there before
+		}
+		if last {
+			m.reached = id
+			return nil
 		}
 		if m.need > 0 {
 			m.need--

@@ -45,7 +45,7 @@ func (s *Store) LoadByTimestamp(ctx context.Context, timestamp int64, limit int)
 		return nil, err
 	}
 	return whole(collect(func(yield func(eventsource.Record, error) bool) {
-		s.query(ctx, eventsource.Query{Limit: limit}, &timestamp, yield)
+		s.query(ctx, eventsource.Query{Limit: limit}, &timestamp, nil, yield)
 	}))
 }
 
@@ -58,7 +58,18 @@ func (s *Store) LoadByTimestamp(ctx context.Context, timestamp int64, limit int)
 // minute. A descending one always ends with that error.
 func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
 	return func(yield func(eventsource.Record, error) bool) {
-		s.query(ctx, query, nil, yield)
+		s.query(ctx, query, nil, nil, yield)
+	}
+}
+
+// Follow is Query in ascending order. To say how far it has looked it moves the heads
+// of the shards that lag behind the last event there, as [Store.Horizon] does.
+func (s *Store) Follow(ctx context.Context, query eventsource.Query, reached func(sequenceID string)) iter.Seq2[eventsource.Record, error] {
+	if query.Descending || query.AggregateID != "" {
+		reached = nil
+	}
+	return func(yield func(eventsource.Record, error) bool) {
+		s.query(ctx, query, nil, reached, yield)
 	}
 }
 
@@ -103,8 +114,9 @@ func (s *Store) normalize(ctx context.Context, q eventsource.Query) (eventsource
 	return q, ctx.Err()
 }
 
-// query gives the records that match, with a greater timestamp if there is one.
-func (s *Store) query(ctx context.Context, q eventsource.Query, newer *int64, yield func(eventsource.Record, error) bool) {
+// query gives the records that match, with a greater timestamp if there is one, and
+// says how far it has looked if anyone wants to know.
+func (s *Store) query(ctx context.Context, q eventsource.Query, newer *int64, reached func(string), yield func(eventsource.Record, error) bool) {
 	q, err := s.normalize(ctx, q)
 	if err != nil {
 		yield(eventsource.Record{}, err)
@@ -129,10 +141,11 @@ func (s *Store) query(ctx context.Context, q eventsource.Query, newer *int64, yi
 		return
 	}
 	var readErr error
+	var upTo string
 	if q.AggregateID != "" {
 		readErr = s.readAggregate(ctx, &q, give)
 	} else {
-		readErr = s.readChains(ctx, &q, newer, give)
+		upTo, readErr = s.readChains(ctx, &q, newer, reached != nil, give)
 	}
 	if err == nil {
 		err = readErr
@@ -140,8 +153,12 @@ func (s *Store) query(ctx context.Context, q eventsource.Query, newer *int64, yi
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err != nil && !done {
+	switch {
+	case done:
+	case err != nil:
 		yield(eventsource.Record{}, s.translate(ctx, "read", err))
+	case reached != nil && upTo != "":
+		reached(upTo)
 	}
 }
 
@@ -193,16 +210,17 @@ func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, give fu
 // those of all events, and leaves out.
 const maxChains = 32
 
-// readChains reads events in sequence order.
-func (s *Store) readChains(ctx context.Context, q *eventsource.Query, newer *int64, give func(*eventsource.Record) bool) error {
+// readChains reads events in sequence order. With follow it returns the sequence ID up
+// to which it has looked, if it knows.
+func (s *Store) readChains(ctx context.Context, q *eventsource.Query, newer *int64, follow bool, give func(*eventsource.Record) bool) (reached string, err error) {
 	heads, err := s.readHeads(ctx, true)
 	if err != nil || len(heads) == 0 {
-		return err
+		return "", err
 	}
-	m := &merge{store: s, heads: heads, query: q}
+	m := &merge{store: s, heads: heads, query: q, follow: follow}
 	m.end = end(heads)
 	if m.end <= q.After {
-		return nil
+		return "", nil
 	}
 	eventTypes := q.Types
 	if len(eventTypes) == 0 || len(eventTypes)*len(heads) > maxChains {
@@ -222,9 +240,10 @@ func (s *Store) readChains(ctx context.Context, q *eventsource.Query, newer *int
 		m.need = 0 // how many are read for one that matches, nobody knows
 	}
 	if q.Descending {
-		return m.descend(ctx, give)
+		return "", m.descend(ctx, give)
 	}
-	return m.ascend(ctx, give)
+	err = m.ascend(ctx, give)
+	return m.reached, err
 }
 
 // startOf is a sequence ID before all events of the shard with such timestamps.

@@ -46,6 +46,7 @@ var (
 	_ eventsource.Store           = (*Store)(nil)
 	_ eventsource.Appender        = (*Store)(nil)
 	_ eventsource.Querier         = (*Store)(nil)
+	_ eventsource.Follower        = (*Store)(nil)
 	_ eventsource.Watcher         = (*Store)(nil)
 	_ eventsource.HorizonReporter = (*Store)(nil)
 )

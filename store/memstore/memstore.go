@@ -33,6 +33,8 @@ var (
 	_ eventsource.Store           = (*Store)(nil)
 	_ eventsource.Appender        = (*Store)(nil)
 	_ eventsource.Querier         = (*Store)(nil)
+	_ eventsource.Follower        = (*Store)(nil)
+	_ eventsource.Counter         = (*Store)(nil)
 	_ eventsource.Watcher         = (*Store)(nil)
 	_ eventsource.HorizonReporter = (*Store)(nil)
 )
@@ -293,13 +295,19 @@ func (s *Store) load(ctx context.Context, query eventsource.Query) ([]eventsourc
 
 // Query gives the records that match, as they were when the iteration began.
 func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
+	return s.Follow(ctx, query, func(string) {})
+}
+
+// Follow gives the records that match, and says that it has looked as far as the
+// last event that there was when the iteration began.
+func (s *Store) Follow(ctx context.Context, query eventsource.Query, reached func(sequenceID string)) iter.Seq2[eventsource.Record, error] {
 	return func(yield func(eventsource.Record, error) bool) {
 		query, err := query.Normalize()
 		if err != nil {
 			yield(eventsource.Record{}, err)
 			return
 		}
-		given := 0
+		head, given := s.head(), 0
 		for record := range s.candidates(&query) {
 			if err := ctx.Err(); err != nil {
 				yield(eventsource.Record{}, err)
@@ -317,8 +325,30 @@ func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[ev
 		}
 		if err := ctx.Err(); err != nil {
 			yield(eventsource.Record{}, err)
+			return
+		}
+		reached(head)
+	}
+}
+
+// Count says how many records match.
+func (s *Store) Count(ctx context.Context, query eventsource.Query) (n int64, err error) {
+	query, err = query.Normalize()
+	if err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	for record := range s.candidates(&query) {
+		if n == int64(query.Limit) && n > 0 {
+			break
+		}
+		if query.Matches(record) {
+			n++
 		}
 	}
+	return n, nil
 }
 
 // candidates gives the records within the query's sequence IDs, in its order,
@@ -372,13 +402,18 @@ func (s *Store) Horizon(ctx context.Context) (eventsource.Horizon, error) {
 	if err := ctx.Err(); err != nil {
 		return eventsource.Horizon{}, err
 	}
+	head := s.head()
+	return eventsource.Horizon{Head: head, SafeEnd: head}, nil
+}
+
+// head is the last event's sequence ID, "" if there is none.
+func (s *Store) head() string {
 	s.events.mu.RLock()
 	defer s.events.mu.RUnlock()
-	var head string
 	if n := len(s.events.records); n > 0 {
-		head = s.events.records[n-1].SequenceID
+		return s.events.records[n-1].SequenceID
 	}
-	return eventsource.Horizon{Head: head, SafeEnd: head}, nil
+	return ""
 }
 
 // Watch returns a channel that receives a value after events were stored.

@@ -115,6 +115,14 @@ func decided(err error) bool {
 
 // translate turns native errors into those that callers can act on.
 func (s *Store) translate(ctx context.Context, doing string, err error) error {
+	var failed *hookError
+	if errors.As(err, &failed) { // whatever it is, it is the hook's
+		doing, err = doing+": function in the transaction", failed.err
+		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			return fmt.Errorf("eventsource/sqlstore: %s: %w: %w", doing, ctx.Err(), err)
+		}
+		return fmt.Errorf("eventsource/sqlstore: %s: %w", doing, err)
+	}
 	switch sqlState(err) {
 	case codeUndefinedTable, codeUndefinedColumn, codeUndefinedFunction, codeInvalidSchemaName:
 		return s.notMigrated(err)

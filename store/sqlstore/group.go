@@ -124,6 +124,8 @@ type batch struct {
 // share. When ctx ends before the records were sent, nothing is stored and its
 // error is returned at once. When it ends later, Append still tells whether they
 // were stored, for which it waits up to [WithOutcomeTimeout].
+//
+// With [WithInTransaction] each call has a transaction of its own.
 func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]eventsource.Record, error) {
 	if err := s.validate(ctx, records); err != nil {
 		return nil, err
@@ -131,9 +133,12 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 	if len(records) == 0 {
 		return nil, nil
 	}
+	if len(s.hooks) > 0 {
+		return s.appendUnshared(ctx, records)
+	}
 	sv := &save{entry: newEntry(records), ctx: ctx, done: make(chan struct{})}
 	if sv.size > maxCallSize {
-		return s.appendLarge(ctx, records)
+		return s.appendUnshared(ctx, records)
 	}
 	switch how, lone := s.join(sv); how {
 	case alone:
@@ -157,8 +162,9 @@ const (
 	alone                // it has to wait for others of its aggregates
 )
 
-// appendLarge stores what is too large for one call in a transaction of its own.
-func (s *Store) appendLarge(ctx context.Context, records []eventsource.Record) ([]eventsource.Record, error) {
+// appendUnshared stores in a transaction of its own what is too large for one call,
+// or calls hooks, where one that fails must fail alone.
+func (s *Store) appendUnshared(ctx context.Context, records []eventsource.Record) ([]eventsource.Record, error) {
 	tx, err := s.NewTransaction(ctx, records...)
 	if err != nil {
 		return nil, err

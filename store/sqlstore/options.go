@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/eventsource-go/eventsource"
@@ -30,6 +31,7 @@ type config struct {
 	maxData        int
 	maxClockAhead  time.Duration
 	outcomeTimeout time.Duration
+	hooks          []Hook
 }
 
 // WithSchema sets the schema of the table, quoted as an identifier. Defaults to
@@ -66,6 +68,26 @@ func WithOutcomeTimeout(timeout time.Duration) Option {
 	return func(c *config) { c.outcomeTimeout = timeout }
 }
 
+// WithInTransaction adds a function that is called in every transaction that stores
+// records, also in those of [Store.WithTx], so that tables of the application are
+// always level with the events. Several are called in the order they were added. It is
+// called after the records were inserted, with a copy of them as they are stored, with
+// sequence IDs, versions and timestamps, and with the context of the save. What it
+// returns, or a panic, fails the save: nothing is stored, and errors.Is finds it in the
+// error of the save. It may be called from several goroutines at once.
+//
+// The transaction is that of [Tx]: Commit and Rollback are [ErrNotInControl], and it is
+// not to be used after the function has returned. When a save loses a race for a version,
+// or a deadlock, its transaction is rolled back and it tries again, which calls the
+// function again, with other sequence IDs.
+//
+// It has a price. Saves share no transactions any more, so each takes a connection of the
+// pool, and a commit, of its own. And a save holds readers back while the function runs,
+// which therefore must be quick and call nobody but the database. Defaults to none.
+func WithInTransaction(hook Hook) Option {
+	return func(c *config) { c.hooks = append(c.hooks, hook) }
+}
+
 func (c *config) check() error {
 	if c.schema != "" {
 		if err := pgident.CheckSchema(c.schema); err != nil {
@@ -76,7 +98,10 @@ func (c *config) check() error {
 		return err
 	}
 	const maxMaxData = 512 << 20
+	isNil := func(hook Hook) bool { return hook == nil }
 	switch {
+	case slices.ContainsFunc(c.hooks, isNil):
+		return fmt.Errorf("%w: function to call in transactions is nil", eventsource.ErrMisconfigured)
 	case c.clock == nil:
 		return fmt.Errorf("%w: clock is nil", eventsource.ErrMisconfigured)
 	case c.maxData < 0 || c.maxData > maxMaxData:

@@ -42,7 +42,17 @@ func (s *Store) LoadByTimestamp(ctx context.Context, timestamp int64, limit int)
 // readable record was when the iteration began. While the loop's body runs, it
 // reads the next page; besides that it holds no connection.
 func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
-	return stream(ctx, s, s, query, true)
+	return stream(ctx, s, s, query, true, func(string) {})
+}
+
+// Follow is Query in ascending order. It says how far it has looked, which is the
+// horizon that it has read with the first page. In the rare case that the records end with a full page it
+// cannot tell.
+func (s *Store) Follow(ctx context.Context, query eventsource.Query, reached func(sequenceID string)) iter.Seq2[eventsource.Record, error] {
+	if query.Descending || query.AggregateID != "" { // the horizon does not matter to an aggregate, and is not read
+		reached = func(string) {}
+	}
+	return stream(ctx, s, s, query, true, reached)
 }
 
 // LoadByAggregate gives all records of an aggregate, with those that this
@@ -69,7 +79,7 @@ func (s *TxStore) LoadByTimestamp(ctx context.Context, timestamp int64, limit in
 // Query gives the records that match, page by page, in the caller's transaction,
 // which may be used in the loop's body.
 func (s *TxStore) Query(ctx context.Context, query eventsource.Query) iter.Seq2[eventsource.Record, error] {
-	return stream(ctx, s.store, s, query, false)
+	return stream(ctx, s.store, s, query, false, func(string) {})
 }
 
 // pager reads one page, on a connection of the pool or in a caller's transaction.
@@ -87,6 +97,7 @@ type page struct {
 	records []eventsource.Record
 	size    int     // bytes of data
 	horizon horizon // zero where it was not asked for
+	reached string  // what is behind the last page: nothing at or below it; "" if that is not known
 }
 
 // selection is a query with what only this store needs.
@@ -131,8 +142,8 @@ const (
 	pageDataSize = 4 << 20
 )
 
-// stream reads a query page by page.
-func stream(ctx context.Context, s *Store, p pager, query eventsource.Query, ahead bool) iter.Seq2[eventsource.Record, error] {
+// stream reads a query page by page, and says how far it has looked if it knows.
+func stream(ctx context.Context, s *Store, p pager, query eventsource.Query, ahead bool, reached func(string)) iter.Seq2[eventsource.Record, error] {
 	return func(yield func(eventsource.Record, error) bool) {
 		query, err := query.Normalize()
 		if err == nil {
@@ -142,6 +153,7 @@ func stream(ctx context.Context, s *Store, p pager, query eventsource.Query, ahe
 			yield(eventsource.Record{}, err)
 			return
 		}
+		var end string
 		for got, err := range pages(ctx, p, query, ahead) {
 			if err != nil {
 				yield(eventsource.Record{}, err)
@@ -152,6 +164,10 @@ func stream(ctx context.Context, s *Store, p pager, query eventsource.Query, ahe
 					return
 				}
 			}
+			end = got.reached
+		}
+		if end != "" {
+			reached(end)
 		}
 	}
 }
@@ -177,6 +193,7 @@ func pages(ctx context.Context, p pager, query eventsource.Query, ahead bool) it
 				return
 			}
 			if len(got.records) < sel.Limit || len(got.records) == left {
+				got.reached = sel.reached(got)
 				yield(got, nil)
 				return
 			}
@@ -209,6 +226,21 @@ func pages(ctx context.Context, p pager, query eventsource.Query, ahead bool) it
 				return
 			}
 		}
+	}
+}
+
+// reached is up to where nothing is left behind the last page, "" if that is not known:
+// a later page without records may come from another server than the bound.
+func (sel *selection) reached(last *page) string {
+	switch {
+	case len(last.records) == sel.Limit:
+		return ""
+	case sel.bound.end == "":
+		return last.horizon.end
+	case len(last.records) == 0:
+		return ""
+	default:
+		return sel.bound.end
 	}
 }
 
@@ -376,6 +408,8 @@ type how struct {
 	// begin opens a transaction for it, where a statement's own would be of the wrong
 	// isolation level.
 	begin bool
+	// count only counts.
+	count bool
 	// byIndex has the server read along an index. It sets what only lasts for the
 	// transaction, so it is not for a caller's.
 	byIndex bool
@@ -457,10 +491,13 @@ func (s *Store) pageSQL(sel *selection, h how) (string, []any) {
 	var where []string
 	types := slices.Compact(slices.Sorted(slices.Values(sel.Types)))
 	sql := s.sql.readPage
+	if h.count {
+		sql = s.sql.count
+	}
 	switch {
 	case len(types) == 1:
 		where = append(where, "e.type = "+argument(types[0]))
-	case len(types) > 1 && !sel.oneAggregate && sel.Limit > 0:
+	case len(types) > 1 && !sel.oneAggregate && sel.Limit > 0 && !h.count:
 		sql = s.sql.readPageOfTypes
 		argument(types) // $2
 	case len(types) > 1:

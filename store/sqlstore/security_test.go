@@ -184,7 +184,8 @@ func everyStatement(t *testing.T, server *pgxpool.Pool, schema, table string, r 
 	if err := migrations.Up(t.Context(), db, in...); err != nil {
 		t.Fatal(err)
 	}
-	if applied, err := migrations.Status(t.Context(), db, in...); err != nil || len(applied) == 0 || applied[0].AppliedAt.IsZero() {
+	applied, err := migrations.Status(t.Context(), db, in...)
+	if err != nil || len(applied) == 0 || applied[0].AppliedAt.IsZero() {
 		t.Fatalf("Status = %+v, %v", applied, err)
 	}
 
@@ -197,8 +198,10 @@ func everyStatement(t *testing.T, server *pgxpool.Pool, schema, table string, r 
 	})
 	sendLoads(t, sqlstore.New(serializable, sqlstore.WithSchema(schema), sqlstore.WithTable(table)), r)
 
-	if err := migrations.Down(t.Context(), db, append(in, migrations.WithDropEvents())...); err != nil {
-		t.Fatal(err)
+	for range applied {
+		if err := migrations.Down(t.Context(), db, append(in, migrations.WithDropEvents())...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
@@ -289,6 +292,11 @@ func sendLoads(t *testing.T, store *sqlstore.Store, r eventsource.Record) {
 		{AggregateID: r.AggregateID, Descending: true},
 	} {
 		check(fmt.Sprintf("Query %+v", query), collect(t, store, query), nil)
+	}
+	for _, query := range []eventsource.Query{{}, {AggregateID: r.AggregateID}, {Types: []string{r.Type, "Other"}, Limit: 5}} {
+		if n, err := store.Count(ctx, query); err != nil || n != 5 {
+			t.Fatalf("Count %+v = %d, %v", query, n, err)
+		}
 	}
 	if h, err := store.Horizon(ctx); err != nil || h.Head != last.SequenceID {
 		t.Fatalf("Horizon = %+v, %v", h, err)

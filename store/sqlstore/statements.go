@@ -22,6 +22,7 @@ type statements struct {
 	outcomeDurable                                 string
 	readPlan, readHorizon                          string
 	readPage, readPageOfTypes                      string // with {where} and {order}
+	count                                          string // with {where}
 	horizon, channel, notifyAsync, notifySend      string
 }
 
@@ -58,6 +59,7 @@ func newStatements(schema, table string) *statements {
 		readHorizon:     load("read_horizon"),
 		readPage:        load("read_page"),
 		readPageOfTypes: load("read_page_of_types"),
+		count:           load("count"),
 		horizon:         load("horizon"),
 		channel:         load("channel"),
 		notifyAsync:     load("notify_async"),

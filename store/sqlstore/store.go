@@ -46,6 +46,8 @@ var (
 	_ eventsource.Store           = (*Store)(nil)
 	_ eventsource.Appender        = (*Store)(nil)
 	_ eventsource.Querier         = (*Store)(nil)
+	_ eventsource.Follower        = (*Store)(nil)
+	_ eventsource.Counter         = (*Store)(nil)
 	_ eventsource.Watcher         = (*Store)(nil)
 	_ eventsource.HorizonReporter = (*Store)(nil)
 )
@@ -57,7 +59,8 @@ var (
 // However many savers there are, their saves take one connection of the pool at a
 // time, wake-ups another now and then, and saves that have to wait for open
 // transactions up to half of the pool. Each open transaction and each load takes
-// one more, and all watchers together one that is taken out of the pool.
+// one more, and all watchers together one that is taken out of the pool. With
+// [WithInTransaction] each save takes one too.
 func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	s := &Store{
 		pool: pool,

@@ -66,7 +66,7 @@ func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Recor
 		return nil, s.translate(ctx, "begin a transaction", err)
 	}
 	tx, err := s.insert(ctx, conn.Conn(), &e, pgx.TxOptions{IsoLevel: pgx.ReadCommitted},
-		func(err error) bool { return lostRace(err) || sqlState(err) == codeDeadlockDetected })
+		func(err error) bool { return lostRace(err) || deadlocked(err) })
 	if err != nil {
 		conn.Release()
 		return nil, err
@@ -81,8 +81,8 @@ type beginner interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
-// insert begins a transaction and inserts the entry in it, and tries again for as
-// long as again says so. After an error the transaction has ended.
+// insert begins a transaction, inserts the entry in it and calls the hooks, and tries
+// again for as long as again says so. After an error the transaction has ended.
 func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.TxOptions, again func(error) bool) (pgx.Tx, error) {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		tx, err := db.BeginTx(ctx, options)
@@ -90,6 +90,9 @@ func (s *Store) insert(ctx context.Context, db beginner, e *entry, options pgx.T
 			return nil, s.translate(ctx, "begin a transaction", err)
 		}
 		err = s.appendInCalls(ctx, tx, e)
+		if err == nil {
+			err = s.callHooks(ctx, tx, e.records)
+		}
 		if err == nil {
 			return tx, nil
 		}
