@@ -46,7 +46,7 @@ func TestAnApplicationsOwnMigrationsDoNotCollide(t *testing.T) {
 			if n := count(t, db, "events"); n != 1 {
 				t.Errorf("%d events are left of 1", n)
 			}
-			down(t, db, migrations.WithDropEvents())
+			downTo(t, db, 0, migrations.WithDropEvents())
 			if got := one[int](t, db, `SELECT count(*) FROM goose_db_version`); got != 1 {
 				t.Errorf("the application's version table has %d rows", got)
 			}
@@ -79,6 +79,9 @@ func TestGooseOnTheFilesMakesTheSameTablesAsUp(t *testing.T) {
 				t.Errorf("Up after goose changed something:\n%s", diff)
 			}
 			insert(t, db, "events", 1)
+			if _, err := byGoose.DownTo(t.Context(), onlyEvents); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := byGoose.Down(t.Context()); code(err) != "23001" {
 				t.Errorf("goose took back the migration: %v", err)
 			}

@@ -26,6 +26,12 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 const firstFile = "00001_create_events.sql"
 
+// Versions of the schema: one that has nothing but events, and one with projections.
+const (
+	onlyEvents      = 1
+	withProjections = 2
+)
+
 func TestUpDownAndUpAgainMakeTheSameTables(t *testing.T) {
 	db := open(t, testenv.Postgres(t))
 	for range 2 {
@@ -41,7 +47,7 @@ func TestUpDownAndUpAgainMakeTheSameTables(t *testing.T) {
 			t.Errorf("a second Up changed something:\n%s", diff)
 		}
 
-		down(t, db)
+		downTo(t, db, 0)
 		checkApplied(t, db, false)
 		if left := catalog(t, db); strings.Contains(strings.ReplaceAll(left, "events_schema_version", ""), "events") {
 			t.Errorf("Down left behind:\n%s", left)
@@ -60,7 +66,7 @@ func TestStatusAndDownChangeNothingInAnEmptyDatabase(t *testing.T) {
 		t.Errorf("they made:\n%s", left)
 	}
 	up(t, db)
-	down(t, db)
+	downTo(t, db, 0)
 	down(t, db) // nothing is left to take back
 }
 
@@ -69,8 +75,13 @@ func TestStatusTellsTheTimeInEveryTimeZone(t *testing.T) {
 		db := open(t, withParam(t, testenv.Postgres(t), "timezone", zone))
 		up(t, db)
 		got, err := migrations.Status(t.Context(), db)
-		if err != nil || len(got) != 1 || time.Since(got[0].AppliedAt).Abs() > time.Minute {
+		if err != nil || len(got) != len(migrationFiles(t)) {
 			t.Errorf("Status in %s = %+v, %v", zone, got, err)
+		}
+		for _, m := range got {
+			if time.Since(m.AppliedAt).Abs() > time.Minute {
+				t.Errorf("Status in %s = %+v", zone, m)
+			}
 		}
 	}
 }
@@ -89,6 +100,7 @@ func TestDownRefusesToDropEventsUnlessAskedTo(t *testing.T) {
 	db := open(t, testenv.Postgres(t))
 	up(t, db)
 	insert(t, db, "events", 1)
+	downTo(t, db, onlyEvents)
 
 	err := migrations.Down(t.Context(), db)
 	if code(err) != "23001" || !strings.Contains(err.Error(), "WithDropEvents") || !strings.Contains(err.Error(), "eventsource.drop_events") {
@@ -97,7 +109,7 @@ func TestDownRefusesToDropEventsUnlessAskedTo(t *testing.T) {
 	if n := count(t, db, "events"); n != 1 {
 		t.Errorf("%d events are left of 1", n)
 	}
-	checkApplied(t, db, true)
+	checkAppliedTo(t, db, onlyEvents)
 
 	down(t, db, migrations.WithDropEvents())
 	checkApplied(t, db, false)
@@ -107,9 +119,54 @@ func TestDownRefusesToDropEventsUnlessAskedTo(t *testing.T) {
 	}
 }
 
+func TestDownRefusesToDropPositionsAndParkedEventsUnlessAskedTo(t *testing.T) {
+	for table, row := range map[string]string{
+		"events_projections": `INSERT INTO events_projections VALUES ('accounts', 0, 0, 1, 0, '', '', 0, '', '', 0, NULL)`,
+		"events_parked":      `INSERT INTO events_parked VALUES ('accounts', 1, '1', 'a', 1, 'Opened', 'parked', '', '', 1, now())`,
+	} {
+		t.Run(table, func(t *testing.T) {
+			db := open(t, testenv.Postgres(t))
+			up(t, db)
+			insert(t, db, "events", 1)
+			execute(t, db, row)
+			downTo(t, db, withProjections)
+
+			err := migrations.Down(t.Context(), db)
+			if code(err) != "23001" || !strings.Contains(err.Error(), "WithDropEvents") || !strings.Contains(err.Error(), "eventsource.drop_events") {
+				t.Errorf("Down = %v, which does not say how to drop them", err)
+			}
+			checkAppliedTo(t, db, withProjections)
+			if n := count(t, db, table); n != 1 {
+				t.Errorf("%d rows are left of 1", n)
+			}
+
+			down(t, db, migrations.WithDropEvents())
+			checkAppliedTo(t, db, onlyEvents)
+			up(t, db)
+			if n := count(t, db, table); n != 0 {
+				t.Errorf("the new table has %d rows", n)
+			}
+			if n := count(t, db, "events"); n != 1 {
+				t.Errorf("%d events are left of 1", n)
+			}
+		})
+	}
+}
+
+func TestAStepOfAProjectionTouchesNoIndex(t *testing.T) {
+	db := open(t, testenv.Postgres(t))
+	up(t, db)
+	execute(t, db, `INSERT INTO events_projections SELECT 'accounts', 1, n, 1, 0, '', '', 0, '', '', 0, '{}' FROM generate_series(0, 9) n`)
+	execute(t, db, `UPDATE events_projections SET revision = revision + 1, position = 'x', last_event = 'x', handled = handled + 1, updated_at = now()`)
+	waitFor(t, "the updates to be counted as heap-only ones", func() bool { // sessions report them now and then
+		return one[int](t, db, `SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'events_projections'::regclass`) == 10
+	})
+}
+
 func TestDownSeesTheEventsOfATransactionThatIsStillOpen(t *testing.T) {
 	db := open(t, testenv.Postgres(t))
 	up(t, db)
+	downTo(t, db, onlyEvents)
 	tx, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +228,7 @@ func TestUpMigratesTheFirstSchemaOfTheSearchPath(t *testing.T) {
 	if !one[bool](t, db, `SELECT to_regclass($1 || '.events') IS NOT NULL`, first) {
 		t.Error("Up made no table in the first schema")
 	}
-	down(t, both)
+	downTo(t, both, 0)
 	checkApplied(t, db, true, migrations.WithSchema(second))
 }
 
@@ -234,14 +291,36 @@ func down(t testing.TB, db *sql.DB, opts ...migrations.Option) {
 	}
 }
 
+// downTo takes back all migrations but the first n.
+func downTo(t testing.TB, db *sql.DB, n int, opts ...migrations.Option) {
+	t.Helper()
+	for range len(migrationFiles(t)) - n {
+		down(t, db, opts...)
+	}
+}
+
+// checkApplied checks that all migrations are applied, or none.
 func checkApplied(t testing.TB, db *sql.DB, want bool, opts ...migrations.Option) {
 	t.Helper()
-	got, err := migrations.Status(t.Context(), db, opts...)
-	if err != nil {
-		t.Fatal(err)
+	n := 0
+	if want {
+		n = len(migrationFiles(t))
 	}
-	if len(got) != 1 || got[0].Version != 1 || got[0].Name != firstFile || got[0].AppliedAt.IsZero() == want {
-		t.Errorf("Status = %+v, applied should be %t", got, want)
+	checkAppliedTo(t, db, n, opts...)
+}
+
+// checkAppliedTo checks that the first n migrations are applied, and no others.
+func checkAppliedTo(t testing.TB, db *sql.DB, n int, opts ...migrations.Option) {
+	t.Helper()
+	got, err := migrations.Status(t.Context(), db, opts...)
+	files := migrationFiles(t)
+	if err != nil || len(got) != len(files) {
+		t.Fatalf("Status = %+v, %v, want %q", got, err, files)
+	}
+	for i, m := range got {
+		if want := i < n; m.Version != int64(i+1) || m.Name != files[i] || m.AppliedAt.IsZero() == want {
+			t.Errorf("Status = %+v, applied should be %t", m, want)
+		}
 	}
 }
 

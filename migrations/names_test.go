@@ -34,6 +34,7 @@ func TestTablesMayHaveAnyNameThatIsNotSQL(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(name+" goes alone", func(t *testing.T) {
+			downTo(t, db, onlyEvents, migrations.WithTable(name))
 			if err := migrations.Down(t.Context(), db, migrations.WithTable(name)); code(err) != "23001" {
 				t.Errorf("Down = %v", err)
 			}
@@ -67,7 +68,7 @@ func TestSchemasMayHaveAnyNameThatIsNotSQL(t *testing.T) {
 				up(t, db, in...)
 				checkApplied(t, db, true, in...)
 				checkSavesAndReads(t, sqlstore.New(pool, sqlstore.WithSchema(schema), sqlstore.WithTable(table)))
-				down(t, db, append(in, migrations.WithDropEvents())...)
+				downTo(t, db, 0, append(in, migrations.WithDropEvents())...)
 				checkApplied(t, db, false, in...)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -15,8 +16,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/projectionsuite"
 	"github.com/eventsource-go/eventsource/internal/testenv"
 	"github.com/eventsource-go/eventsource/migrations"
+	"github.com/eventsource-go/eventsource/projection"
+	"github.com/eventsource-go/eventsource/projection/sqlprojection"
 	"github.com/eventsource-go/eventsource/store/sqlstore"
 )
 
@@ -34,6 +38,10 @@ const (
 		GRANT USAGE ON SCHEMA {schema} TO {role};
 		GRANT SELECT ON events TO {role};
 		GRANT EXECUTE ON FUNCTION events_horizon TO {role};`
+	// Where the checkpoints are, which may be another database.
+	projectorMay = `
+		GRANT USAGE ON SCHEMA {schema} TO {role};
+		GRANT SELECT, INSERT, UPDATE, DELETE ON events_projections, events_parked TO {role};`
 )
 
 func TestAWriterMayAppendAndReadAndAReaderMayRead(t *testing.T) {
@@ -99,6 +107,16 @@ func TestAWriterMayAppendAndReadAndAReaderMayRead(t *testing.T) {
 	}
 }
 
+func TestAProjectorMayKeepCheckpoints(t *testing.T) {
+	projectionsuite.Run(t, func(t *testing.T) projection.Checkpoints {
+		url := testenv.Postgres(t)
+		owner := open(t, url)
+		up(t, owner)
+		grant(t, owner, nothing, one[string](t, owner, `SELECT current_schema()`), "")
+		return sqlprojection.NewCheckpoints(testenv.Pool(t, newRole(t, owner, url, projectorMay)))
+	})
+}
+
 // SQLSTATEs of what is refused.
 const (
 	denied  = "42501" // insufficient_privilege
@@ -110,7 +128,7 @@ func TestTheGrantsAreThoseOfTheREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for who, may := range map[string]string{"writer": writerMay, "reader": readerMay} {
+	for who, may := range map[string]string{"writer": writerMay, "reader": readerMay, "projector": projectorMay} {
 		want := "-- a " + who + "\n"
 		for line := range strings.Lines(strings.NewReplacer("{schema}", "app", "{role}", who).Replace(may)) {
 			if line = strings.TrimSpace(line); line != "" {
@@ -188,6 +206,12 @@ var takeovers = []string{
 	`SET ROLE {owner}`,
 	`SET SESSION AUTHORIZATION {owner}`,
 
+	`TRUNCATE events_projections`,
+	`ALTER TABLE events_projections ADD COLUMN mine integer`,
+	`CREATE INDEX mine ON events_parked (error)`,
+	`DROP TABLE events_projections, events_parked`,
+	`SELECT * FROM siblings_projections`,
+
 	`SELECT * FROM events_schema_version`,
 	`UPDATE events_schema_version SET version_id = 0`,
 	`SELECT nextval('{schema}.events_schema_version_id_seq')`,
@@ -219,6 +243,17 @@ var reads = []string{
 	`SELECT * FROM {schema}.events_horizon()`,
 	`SELECT * FROM {schema}.events_append({event})`,
 	`INSERT INTO {schema}.events VALUES ('00000000010000000000000000', 'mine', 1, 'Tested', 1, '', '', '{}')`,
+}
+
+// steps are what only those who run projections may do.
+var steps = []string{
+	`SELECT * FROM events_projections`,
+	`SELECT * FROM events_parked`,
+	`INSERT INTO events_projections VALUES ('mine', 0, 0, 1, 0, '', '', 0, '', '', 0, NULL)`,
+	`UPDATE events_projections SET position = ''`,
+	`UPDATE events_parked SET request = 'drop'`,
+	`DELETE FROM events_projections`,
+	`DELETE FROM events_parked`,
 }
 
 func TestWhatIsNotGrantedIsDenied(t *testing.T) {
@@ -263,10 +298,11 @@ func TestWhatIsNotGrantedIsDenied(t *testing.T) {
 	// rights of who calls them, so that it is of no use.
 	check("stranger, while PUBLIC may execute", `GRANT USAGE ON SCHEMA {schema} TO {role}`, reads)
 	grant(t, owner, nothing, schema, "")
-	check("writer", writerMay, changes, takeovers)
-	check("reader", readerMay, changes, takeovers, appends)
+	check("writer", writerMay, changes, takeovers, steps)
+	check("reader", readerMay, changes, takeovers, appends, steps)
+	check("projector", projectorMay, changes, takeovers, appends, reads)
 	check("stranger", ``, reads)
-	check("stranger who finds the schema", `GRANT USAGE ON SCHEMA {schema} TO {role}`, changes, takeovers, appends, reads)
+	check("stranger who finds the schema", `GRANT USAGE ON SCHEMA {schema} TO {role}`, changes, takeovers, appends, reads, steps)
 }
 
 // contents are all events, with everything that is stored of them.
@@ -424,6 +460,51 @@ func TestEveryGrantIsNeeded(t *testing.T) {
 		if err := use(); err != nil {
 			t.Errorf("the %s: %v", who, err)
 		}
+	}
+}
+
+func TestEveryGrantOfAProjectorIsNeeded(t *testing.T) {
+	url := testenv.Postgres(t)
+	owner := open(t, url)
+	schema := one[string](t, owner, `SELECT current_schema()`)
+	up(t, owner)
+	grant(t, owner, nothing, schema, "")
+	roleURL := newRole(t, owner, url, projectorMay)
+	checkpoints := sqlprojection.NewCheckpoints(testenv.Pool(t, roleURL))
+	use := func() error {
+		row, step := projection.Row{Name: "p", Version: 1}, projection.Move{Name: "p", Version: 1}
+		if rows, err := checkpoints.Load(t.Context(), "p"); err != nil {
+			return err
+		} else if len(rows) > 0 {
+			row = rows[0]
+		}
+		if err := checkpoints.Update(t.Context(), []projection.Row{row}, nil); err != nil {
+			return err
+		}
+		step.Park = []projection.Parked{{SequenceID: "1", AggregateID: "a"}}
+		if _, err := checkpoints.Advance(t.Context(), step); err != nil {
+			return err
+		}
+		return checkpoints.DeleteParked(t.Context(), "p", 1)
+	}
+	if err := use(); err != nil {
+		t.Fatal(err)
+	}
+	lists := []string{"USAGE ON SCHEMA {schema}"}
+	for _, table := range []string{"events_projections", "events_parked"} {
+		for _, privilege := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
+			lists = append(lists, privilege+" ON "+table)
+		}
+	}
+	for _, list := range lists {
+		grant(t, owner, "REVOKE "+list+" FROM {role}", schema, roleOf(t, roleURL))
+		if err := use(); code(err) != denied && !errors.Is(err, sqlprojection.ErrNotMigrated) { // what may not be seen is not there
+			t.Errorf("without %s: %v", list, err)
+		}
+		grant(t, owner, "GRANT "+list+" TO {role}", schema, roleOf(t, roleURL))
+	}
+	if err := use(); err != nil {
+		t.Error(err)
 	}
 }
 

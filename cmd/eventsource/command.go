@@ -214,7 +214,7 @@ func (f *failure) Unwrap() error { return f.err }
 // for programmers, and without passwords.
 func message(err error) string {
 	text := err.Error()
-	for _, prefix := range []string{eventsource.ErrMisconfigured.Error() + ": ", "eventsource/dynamostore: ", "eventsource/migrations: "} {
+	for _, prefix := range []string{eventsource.ErrMisconfigured.Error() + ": ", "eventsource/dynamostore: ", "eventsource/dynamoprojection: ", "eventsource/migrations: "} {
 		text = strings.ReplaceAll(text, prefix, "")
 	}
 	return mask(strings.TrimSpace(text))

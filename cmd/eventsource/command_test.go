@@ -131,6 +131,11 @@ func TestWrongCommandLinesHaveStatus2AndSayWhatIsWrong(t *testing.T) {
 		{create + "--tag team", `--tag "team": it has to be key=value`},
 		{create + "--tag =shop", `--tag "=shop": it has to be key=value`},
 		{create + "--tag a=1 --tag a=2", `--tag "a=2": there is another value for a`},
+		{create + "--projections --shards 1", "--shards is for tables of events, and not for --projections"},
+		{create + "--projections --stream NEW_IMAGE", "--stream is for tables of events"},
+		{create + "--projections --billing provisioned --read-capacity 0 --write-capacity 5", "provisioned capacity is 0 read and 5 write units"},
+		{create + "--projections --dry-run --timeout 0s", "--timeout 0s: it has to be"},
+		{"dynamodb create-table --projections --name a/b --region x", `table name "a/b": it has to be 3 to 255 letters`},
 		{create + "--timeout 0s", "--timeout 0s: it has to be more than nothing"},
 		{create + "--timeout -1m", "--timeout -1m0s: it has to be"},
 		{create + "--timeout 10", `invalid argument "10" for "--timeout"`},
@@ -236,6 +241,7 @@ func TestInterruptedCommandSaysSo(t *testing.T) {
 	cancel()
 	for _, args := range []string{
 		"dynamodb create-table --name orders --endpoint http://127.0.0.1:1",
+		"dynamodb create-table --projections --name orders --endpoint http://127.0.0.1:1",
 		"dynamodb delete-table --name orders --endpoint http://127.0.0.1:1",
 		"dynamodb describe-table --name orders --endpoint http://127.0.0.1:1",
 		"migrate up --dsn postgres://127.0.0.1:1/d",

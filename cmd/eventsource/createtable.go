@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/spf13/cobra"
 
+	"github.com/eventsource-go/eventsource/projection/dynamoprojection"
 	"github.com/eventsource-go/eventsource/store/dynamostore"
 )
 
@@ -31,6 +32,7 @@ type createTableFlags struct {
 	pointInTimeRecovery, deletionGuard bool
 	stream                             string
 	tags                               []string
+	projections                        bool
 	dryRun                             bool
 }
 
@@ -38,18 +40,22 @@ func newCreateTableCommand() *cobra.Command {
 	f := &createTableFlags{}
 	cmd := &cobra.Command{
 		Use:   "create-table",
-		Short: "Make a table for events, or see that there is one",
+		Short: "Make a table for events or for projections, or see that there is one",
 		Long: `Makes a table for events and waits until it can be used.
 
 A table that is there already is kept, and that is no failure if it has the right
 keys and indexes and as many shards. If another tool has made it, from the request
 that --dry-run prints for instance, the heads of its shards are added. Of the
-options, only point-in-time recovery is switched on where it is off.`,
+options, only point-in-time recovery is switched on where it is off.
+
+With --projections it is a table for the checkpoints of projections instead, of
+package projection/dynamoprojection. Any number of them share one.`,
 		Example: examples(
 			"eventsource dynamodb create-table --name orders --region us-west-2",
 			"eventsource dynamodb create-table --name orders --shards 4 --point-in-time-recovery --deletion-protection --tag team=shop",
 			"eventsource dynamodb create-table --name orders --billing provisioned --read-capacity 20 --write-capacity 10",
 			"eventsource dynamodb create-table --name orders --endpoint http://localhost:8000",
+			"eventsource dynamodb create-table --name projections --projections",
 			"",
 			"# with other tools",
 			"eventsource dynamodb create-table --name orders --dry-run > table.json",
@@ -69,6 +75,7 @@ options, only point-in-time recovery is switched on where it is off.`,
 	flags.StringVar(&f.stream, "stream", "", "switch the table's stream on; its `view` is one of "+strings.Join(streamViews(), ", ")+".\n"+
 		"Events never change, so "+string(types.StreamViewTypeNewImage)+" shows all")
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag of the table, as `key=value`; may be repeated")
+	flags.BoolVar(&f.projections, "projections", false, "make a table for the checkpoints of projections")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the request as JSON, make none")
 	complete(cmd, "billing", []string{onDemand, provisioned})
 	complete(cmd, "stream", streamViews())
@@ -88,6 +95,9 @@ func (f *createTableFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if f.projections {
+		return f.runProjections(cmd, options)
+	}
 	input, err := dynamostore.NewCreateTableInput(f.name, options)
 	if err != nil {
 		return err
@@ -101,6 +111,51 @@ func (f *createTableFlags) run(cmd *cobra.Command) error {
 	return f.do(cmd, func(ctx context.Context, client *dynamodb.Client) error {
 		return f.create(ctx, client, options, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
+}
+
+// runProjections makes the table of projections.
+func (f *createTableFlags) runProjections(cmd *cobra.Command, flags dynamostore.TableOptions) error {
+	for _, flag := range []string{"shards", "stream"} {
+		if cmd.Flags().Changed(flag) {
+			return wrong("--%s is for tables of events, and not for --projections", flag)
+		}
+	}
+	options := dynamoprojection.TableOptions{
+		Provisioned:         (*dynamoprojection.Capacity)(flags.Provisioned),
+		PointInTimeRecovery: flags.PointInTimeRecovery,
+		DeletionProtection:  flags.DeletionProtection,
+		Tags:                flags.Tags,
+	}
+	input, err := dynamoprojection.NewCreateTableInput(f.name, options)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		if err := f.check(); err != nil {
+			return err
+		}
+		return dryRunProjections(cmd, input, options)
+	}
+	return f.do(cmd, func(ctx context.Context, client *dynamodb.Client) error {
+		return f.createProjections(ctx, client, options, cmd.OutOrStdout())
+	})
+}
+
+// createProjections makes the table, and says whether it was there before.
+func (f *createTableFlags) createProjections(ctx context.Context, client *dynamodb.Client, options dynamoprojection.TableOptions, stdout io.Writer) error {
+	before := dynamoprojection.CheckTable(ctx, client, f.name)
+	if before != nil && !errors.Is(before, dynamoprojection.ErrNoTable) {
+		return before
+	}
+	if err := dynamoprojection.CreateTable(ctx, client, f.name, options); err != nil {
+		return err
+	}
+	if before == nil {
+		fmt.Fprintf(stdout, "%s is there already and fits; its settings are left as they are\n", f.where(client))
+	} else {
+		fmt.Fprintf(stdout, "created %s, for projections\n", f.where(client))
+	}
+	return nil
 }
 
 // options are those of the table. Refused is what only this command can know to be
@@ -198,6 +253,17 @@ func dryRun(cmd *cobra.Command, input *dynamodb.CreateTableInput, options dynamo
 	if options.Shards > 1 {
 		fmt.Fprintln(stderr, "If another tool makes the table, call this command again before the first save, without --dry-run:")
 		fmt.Fprintln(stderr, "it writes the heads. Without them, the table gets one shard.")
+	}
+	return printJSON(cmd.OutOrStdout(), request(reflect.ValueOf(input)))
+}
+
+// dryRunProjections does the same for a table of projections.
+func dryRunProjections(cmd *cobra.Command, input *dynamodb.CreateTableInput, options dynamoprojection.TableOptions) error {
+	stderr := cmd.ErrOrStderr()
+	fmt.Fprintln(stderr, "dry run: no request was made. After this one:")
+	fmt.Fprintln(stderr, "- wait until the table is active")
+	if options.PointInTimeRecovery {
+		fmt.Fprintln(stderr, "- switch point-in-time recovery on, with UpdateContinuousBackups")
 	}
 	return printJSON(cmd.OutOrStdout(), request(reflect.ValueOf(input)))
 }

@@ -26,6 +26,7 @@ const (
 func newDynamoDBCommand() *cobra.Command {
 	return newGroup("dynamodb", "Make, describe and delete tables of DynamoDB",
 		`Makes, describes and deletes tables of DynamoDB, for package store/dynamostore.
+Makes them for package projection/dynamoprojection as well.
 
 Region, credentials and endpoint come from where the AWS command line has them
 from, if no flag says otherwise.`,

@@ -18,6 +18,8 @@ import (
 
 	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/internal/testenv"
+	"github.com/eventsource-go/eventsource/projection"
+	"github.com/eventsource-go/eventsource/projection/dynamoprojection"
 	"github.com/eventsource-go/eventsource/store/dynamostore"
 )
 
@@ -240,6 +242,7 @@ func TestDryRunMakesNoRequestAndNeedsNothing(t *testing.T) {
 	defer server.Close()
 	for _, flags := range []string{
 		"", "--endpoint http://127.0.0.1:1", "--endpoint " + server.URL, "--profile none --region x", "--shards 64 --point-in-time-recovery",
+		"--projections --point-in-time-recovery --endpoint " + server.URL,
 	} {
 		args := append([]string{"dynamodb", "create-table", "--name", "orders", "--dry-run"}, strings.Fields(flags)...)
 		r := runMain(t, args...)
@@ -253,12 +256,35 @@ func TestDryRunMakesNoRequestAndNeedsNothing(t *testing.T) {
 	}
 }
 
+func TestTableOfProjectionsIsCreatedAndKept(t *testing.T) {
+	isolateAWS(t)
+	name := testenv.TableName(t)
+	where := "table " + name + " in region us-east-1 at " + testenv.DynamoDB(t)
+	const create = "create-table --projections --billing provisioned --read-capacity 7 --write-capacity 8 --deletion-protection --tag a=b"
+	onTable(t, name, create).want(t, 0, "created "+where+", for projections\n")
+	onTable(t, name, create).want(t, 0, where+" is there already and fits; its settings are left as they are\n")
+	onTable(t, name, "describe-table").want(t, 1, "billing                 provisioned, 7 read and 8 write units a second\n", "deletion protection     on\n")
+	checkpoints := dynamoprojection.NewCheckpoints(testenv.DynamoDBClient(t), name)
+	if err := checkpoints.Update(t.Context(), []projection.Row{{Name: "p"}}, nil); err != nil {
+		t.Error(err)
+	}
+
+	events := testenv.TableName(t)
+	onTable(t, events, "create-table").want(t, 0)
+	onTable(t, events, "create-table --projections").want(t, 1, "the table has the keys HASH aggregate_id (S), RANGE version (N), not HASH pk (S), RANGE sk (S)")
+}
+
 func TestDryRunSaysWhatElseWouldBeDone(t *testing.T) {
 	recovery := "- switch point-in-time recovery on, with UpdateContinuousBackups\n"
 	one := runMain(t, "dynamodb", "create-table", "--name", "orders", "--dry-run")
 	one.want(t, 0, "- write the head of 1 shard into the table\n")
 	four := runMain(t, "dynamodb", "create-table", "--name", "orders", "--dry-run", "--shards", "4", "--point-in-time-recovery")
 	four.want(t, 0, "- write the heads of 4 shards into the table\n", recovery, "Without them, the table gets one shard.\n")
+	projections := runMain(t, "dynamodb", "create-table", "--name", "projections", "--projections", "--dry-run", "--point-in-time-recovery")
+	projections.want(t, 0, "- wait until the table is active\n", recovery)
+	if strings.Contains(projections.stderr, "shard") {
+		t.Errorf("stderr %q", projections.stderr)
+	}
 	if strings.Contains(one.stderr, recovery) || strings.Contains(one.stderr, "another tool") {
 		t.Errorf("stderr %q", one.stderr)
 	}
@@ -269,6 +295,7 @@ func TestDryRunPrintsWhatTheSDKSends(t *testing.T) {
 		"",
 		"--billing provisioned --read-capacity 9007199254740993 --write-capacity 2",
 		"--deletion-protection --stream NEW_AND_OLD_IMAGES --tag a=<&> --tag empty= --tag b=c=d,e",
+		"--projections --deletion-protection --billing provisioned --read-capacity 1 --write-capacity 2 --tag a=b",
 	} {
 		r := runMain(t, append([]string{"dynamodb", "create-table", "--name", "orders", "--dry-run"}, strings.Fields(flags)...)...)
 		r.want(t, 0)

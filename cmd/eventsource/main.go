@@ -4,6 +4,7 @@
 //	go run github.com/eventsource-go/eventsource/cmd/eventsource@latest help
 //
 //	eventsource dynamodb create-table --name orders --region us-west-2 --shards 4
+//	eventsource dynamodb create-table --name projections --projections
 //	eventsource dynamodb describe-table --name orders
 //	eventsource dynamodb delete-table --name orders
 //	eventsource migrate up --dsn postgres://user:password@host/database
