@@ -14,6 +14,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/dynamo"
 	"github.com/eventsource-go/eventsource/internal/sequence"
 )
 
@@ -36,21 +37,21 @@ func (s *Store) runBatch(ctx context.Context, b *batch) {
 // fail finishes a save that was not stored, or of which nobody knows.
 func (s *Store) fail(ctx context.Context, sv *save, verdict verdict, err error) {
 	if verdict == unknown {
-		err = sv.outcomeUnknown(hush(err))
+		err = sv.outcomeUnknown(dynamo.Hush(err))
 	}
 	s.group.finish(sv, s.translate(ctx, "save", err))
 }
 
 // aboutOne reports whether what was refused may be so because of one of several saves.
 func aboutOne(err error) bool {
-	return len(reasons(err)) > 0 || errorCode(err) == "ValidationException"
+	return len(dynamo.Reasons(err)) > 0 || dynamo.ErrorCode(err) == "ValidationException"
 }
 
 // store makes attempts until all saves are finished: stored, given up by their
 // callers, or unsure of versions. Otherwise the rest is not stored, or unknown, as the
 // verdict says.
 func (s *Store) store(ctx context.Context, b *batch, saves []*save) (verdict, error) {
-	wait := newBackoff()
+	wait := dynamo.NewBackoff()
 	push := uint64(0) // see newPlan
 	for tries := 0; ; tries++ {
 		p, err := s.prepare(ctx, b, saves, push)
@@ -80,7 +81,7 @@ func (s *Store) store(ctx context.Context, b *batch, saves []*save) (verdict, er
 		saves = s.finishTaken(saves, p.taken)
 		// The first try after a lost race knows the head of the one who won it.
 		if tries > 0 || verdict == again {
-			if err := wait.wait(ctx); err != nil {
+			if err := wait.Wait(ctx); err != nil {
 				return refused, err
 			}
 			if err := s.refreshHeads(ctx, p.shards()); err != nil {
@@ -331,11 +332,11 @@ func judge(err error, sent bool) verdict {
 	if err == nil {
 		return stored
 	}
-	if !sent || unreachable(err) {
+	if !sent || dynamo.Unreachable(err) {
 		return refused
 	}
 	result := refused
-	for _, reason := range reasons(err) {
+	for _, reason := range dynamo.Reasons(err) {
 		switch aws.ToString(reason.Code) {
 		case "ConditionalCheckFailed":
 			return lost
@@ -344,9 +345,9 @@ func judge(err error, sent bool) verdict {
 		}
 	}
 	switch {
-	case errorCode(err) == "TransactionInProgressException": // another attempt is
+	case dynamo.ErrorCode(err) == "TransactionInProgressException": // another attempt is
 		return unsure
-	case result == again, busy(err):
+	case result == again, dynamo.Busy(err):
 		return again
 	case decided(err):
 		return refused
@@ -359,7 +360,7 @@ const transientTries = 8
 
 // write carries the plan out. Its verdict is never unsure.
 func (s *Store) write(ctx context.Context, p *plan) (verdict, error) {
-	wait := newBackoff()
+	wait := dynamo.NewBackoff()
 	for failures := 0; ; {
 		sent, err := s.try(ctx, p)
 		switch judge(err, sent) {
@@ -372,7 +373,7 @@ func (s *Store) write(ctx context.Context, p *plan) (verdict, error) {
 				return again, err // with a new plan, since the heads may have moved
 			}
 		case refused:
-			if failures++; !unreachable(err) {
+			if failures++; !dynamo.Unreachable(err) {
 				return s.giveUp(ctx, p, err)
 			}
 		case unsure, unknown:
@@ -382,7 +383,7 @@ func (s *Store) write(ctx context.Context, p *plan) (verdict, error) {
 		if failures == transientTries {
 			return s.giveUp(ctx, p, err)
 		}
-		if waitErr := wait.wait(ctx); waitErr != nil {
+		if waitErr := wait.Wait(ctx); waitErr != nil {
 			return s.giveUp(ctx, p, waitErr)
 		}
 	}
@@ -392,12 +393,12 @@ func (s *Store) write(ctx context.Context, p *plan) (verdict, error) {
 func (s *Store) try(ctx context.Context, p *plan) (sent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	var a attempt
-	out, err := s.client.TransactWriteItems(ctx, p.input, once, a.note)
+	var a dynamo.Attempt
+	out, err := s.client.TransactWriteItems(ctx, p.input, once, a.Note)
 	if out != nil {
 		s.server.hear(out.ResultMetadata)
 	}
-	return a.sent, err
+	return a.Sent, err
 }
 
 // giveUp ends a plan with an error, unless an earlier attempt was successful.
@@ -439,7 +440,7 @@ func (s *Store) learn(p *plan, err error) verdict {
 	}
 	result := fenced
 	p.taken = make(map[string]bool)
-	for i, reason := range reasons(err) {
+	for i, reason := range dynamo.Reasons(err) {
 		if aws.ToString(reason.Code) != "ConditionalCheckFailed" {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/dynamo"
 )
 
 // chain reads the events of a shard, or those of one type in it, from an index.
@@ -94,7 +95,7 @@ func (c *chain) over() bool {
 // are wanted, it reads on while the caller works.
 func (c *chain) fill(ctx context.Context, limit int, more bool) error {
 	deadline := time.Now().Add(c.store.indexTimeout)
-	for wait := newBackoff(); ; {
+	for wait := dynamo.NewBackoff(); ; {
 		p := c.turn(ctx, limit)
 		if p.err != nil {
 			return p.err
@@ -112,7 +113,7 @@ func (c *chain) fill(ctx context.Context, limit int, more bool) error {
 			c.behind = true
 			return nil
 		}
-		if err := wait.wait(ctx); err != nil {
+		if err := wait.Wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -217,7 +218,7 @@ func (c *chain) from(ctx context.Context, before string) (found bool, err error)
 		return true, nil
 	}
 	deadline := time.Now().Add(c.store.indexTimeout)
-	for wait := newBackoff(); ; {
+	for wait := dynamo.NewBackoff(); ; {
 		// The first event that is not before it names the last one that is.
 		p := c.ask(ctx, "#p = :p AND #s >= :at", before, 1, true)
 		if p.err != nil {
@@ -234,7 +235,7 @@ func (c *chain) from(ctx context.Context, before string) (found bool, err error)
 		if time.Now().After(deadline) {
 			return false, nil
 		}
-		if err := wait.wait(ctx); err != nil {
+		if err := wait.Wait(ctx); err != nil {
 			return false, err
 		}
 	}
@@ -290,7 +291,7 @@ func (m *merge) fill(ctx context.Context) error {
 		return nil
 	}
 	more := m.need == 0 || m.need > limit
-	return inParallel(len(m.empty), func(i int) error { return m.empty[i].fill(ctx, limit, more) })
+	return dynamo.InParallel(len(m.empty), func(i int) error { return m.empty[i].fill(ctx, limit, more) })
 }
 
 // ascend gives events until give wants no more, the end is reached, or the rest
@@ -358,7 +359,7 @@ func (m *merge) fence(ctx context.Context, id string) (moved bool, err error) {
 	if len(behind) == 0 {
 		return false, nil
 	}
-	return true, inParallel(len(behind), func(i int) error {
+	return true, dynamo.InParallel(len(behind), func(i int) error {
 		now, err := m.store.fence(ctx, behind[i], m.end)
 		if err == nil {
 			m.heads[behind[i]] = now
@@ -372,7 +373,7 @@ func (m *merge) descend(ctx context.Context, give func(*eventsource.Record) bool
 	if _, err := m.fence(ctx, m.end); err != nil {
 		return err
 	}
-	err := inParallel(len(m.chains), func(i int) error {
+	err := dynamo.InParallel(len(m.chains), func(i int) error {
 		c := m.chains[i]
 		found, err := c.from(ctx, m.query.Before)
 		if err == nil && !found {

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/eventsource-go/eventsource/internal/dynamo"
 )
 
 // head is the end of a shard's chain. Those that are known share their maps, which
@@ -174,7 +176,7 @@ func (s *Store) forget() {
 func (s *Store) readHeads(ctx context.Context, consistent bool) ([]head, error) {
 	for shards := max(s.known.shards(), 1); ; {
 		heads := make([]head, shards)
-		err := inParallel(shards, func(shard int) (err error) {
+		err := dynamo.InParallel(shards, func(shard int) (err error) {
 			heads[shard], err = s.readHead(ctx, shard, consistent)
 			return err
 		})
@@ -201,7 +203,7 @@ func (s *Store) readHeads(ctx context.Context, consistent bool) ([]head, error) 
 
 // refreshHeads reads the heads of some shards.
 func (s *Store) refreshHeads(ctx context.Context, shards []int) error {
-	return inParallel(len(shards), func(i int) error {
+	return dynamo.InParallel(len(shards), func(i int) error {
 		h, err := s.readHead(ctx, shards[i], true)
 		switch {
 		case errors.Is(err, errNoHead):
@@ -252,13 +254,13 @@ func initialise(ctx context.Context, client *dynamodb.Client, table string, shar
 			ConditionExpression: aws.String("attribute_not_exists(#a)"), ExpressionAttributeNames: map[string]string{"#a": attrAggregateID},
 		}
 	}
-	for wait := newBackoff(); ; {
+	for wait := dynamo.NewBackoff(); ; {
 		_, err := client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: puts})
 		switch judge(err, true) {
 		case stored, lost: // to somebody else who was faster, or to an earlier attempt
 			return nil
 		case again:
-			if err := wait.wait(ctx); err != nil {
+			if err := wait.Wait(ctx); err != nil {
 				return err
 			}
 		case fenced, refused, unsure, unknown:

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/dynamo"
 )
 
 // outcome finds out whether a plan was stored, of which an attempt may still be on
@@ -16,13 +17,13 @@ import (
 func (s *Store) outcome(ctx context.Context, p *plan) (done bool, err error) {
 	ctx, cancel := detached(ctx, s.outcomeTimeout)
 	defer cancel()
-	wait := newBackoff()
+	wait := dynamo.NewBackoff()
 	for {
 		done, err = s.decide(ctx, p)
 		if err == nil {
 			return done, nil
 		}
-		if wait.wait(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return false, err
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/dynamo"
 )
 
 // Store keeps events in a table of DynamoDB. It is safe for concurrent use. It
@@ -81,7 +82,7 @@ func New(client *dynamodb.Client, tableName string, opts ...Option) *Store {
 	}
 	s.err = s.check()
 	if s.err == nil {
-		s.err = checkTableName(tableName)
+		s.err = dynamo.CheckTableName(tableName)
 	}
 	if s.err == nil && client == nil {
 		s.err = errNoClient

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/dynamo"
 )
 
 // ErrHasEvents is returned by [DeleteTable] for a table that holds events.
@@ -47,7 +47,7 @@ type Capacity struct{ Read, Write int64 }
 
 // check refuses what cannot be.
 func (o *TableOptions) check(name string) error {
-	if err := checkTableName(name); err != nil {
+	if err := dynamo.CheckTableName(name); err != nil {
 		return err
 	}
 	switch {
@@ -58,17 +58,6 @@ func (o *TableOptions) check(name string) error {
 			eventsource.ErrMisconfigured, o.Provisioned.Read, o.Provisioned.Write)
 	case o.Stream != "" && !slices.Contains(o.Stream.Values(), o.Stream):
 		return fmt.Errorf("%w: stream view %q is none of %v", eventsource.ErrMisconfigured, o.Stream, o.Stream.Values())
-	}
-	return nil
-}
-
-var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
-
-// checkTableName refuses what DynamoDB would refuse, but for ARNs, which name
-// tables of other accounts.
-func checkTableName(name string) error {
-	if !tableName.MatchString(name) && !strings.HasPrefix(name, "arn:") {
-		return fmt.Errorf("%w: table name %q: it has to be 3 to 255 letters, digits, '_', '-' and '.'", eventsource.ErrMisconfigured, name)
 	}
 	return nil
 }
@@ -129,22 +118,15 @@ var (
 		{attrSequenceID, types.ScalarAttributeTypeS},
 		{attrShardType, types.ScalarAttributeTypeS},
 	}
-	tableKeys = keySchema(attrAggregateID, attrVersion)
+	tableKeys = dynamo.Keys(attrAggregateID, attrVersion)
 	indexes   = []struct {
 		name string
 		keys []types.KeySchemaElement
 	}{
-		{SequenceIndex, keySchema(attrShard, attrSequenceID)},
-		{TypeIndex, keySchema(attrShardType, attrSequenceID)},
+		{SequenceIndex, dynamo.Keys(attrShard, attrSequenceID)},
+		{TypeIndex, dynamo.Keys(attrShardType, attrSequenceID)},
 	}
 )
-
-func keySchema(partition, sort string) []types.KeySchemaElement {
-	return []types.KeySchemaElement{
-		{AttributeName: &partition, KeyType: types.KeyTypeHash},
-		{AttributeName: &sort, KeyType: types.KeyTypeRange},
-	}
-}
 
 // CreateTable makes a table for events, and waits until it can be used or ctx
 // ends. A table that is there already is kept, if it is as this package makes it
@@ -164,15 +146,15 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, name string, opti
 	if _, err := client.CreateTable(ctx, input); err != nil && !errors.As(err, &exists) {
 		return translate(ctx, client, name, "create table", err)
 	}
-	if err := waitUntilActive(ctx, client, name); err != nil {
-		return err
+	if err := dynamo.WaitUntilActive(ctx, client, name); err != nil {
+		return translate(ctx, client, name, "wait for the table to be active", err)
 	}
 	// The shards come first: without them, the first save would make one.
 	if err := createShards(ctx, client, name, max(options.Shards, 1)); err != nil {
 		return err
 	}
 	if options.PointInTimeRecovery {
-		return switchRecoveryOn(ctx, client, name)
+		return translate(ctx, client, name, "switch point-in-time recovery on", dynamo.SwitchRecoveryOn(ctx, client, name))
 	}
 	return nil
 }
@@ -193,49 +175,6 @@ func createShards(ctx context.Context, client *dynamodb.Client, name string, sha
 		description.Problems = []string{fmt.Sprintf("it has %d shards, not %d", description.Shards, shards)}
 	}
 	return description.check()
-}
-
-// waitUntilActive waits for the table and its indexes.
-func waitUntilActive(ctx context.Context, client *dynamodb.Client, name string) error {
-	for wait := newBackoff(); ; {
-		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
-		var missing *types.ResourceNotFoundException
-		switch {
-		case errors.As(err, &missing): // not everybody knows yet
-		case err != nil:
-			return translate(ctx, client, name, "describe table", err)
-		case active(out.Table):
-			return nil
-		}
-		if err := wait.wait(ctx); err != nil {
-			return translate(ctx, client, name, "wait for the table to be active", err)
-		}
-	}
-}
-
-func active(table *types.TableDescription) bool {
-	return table.TableStatus == types.TableStatusActive &&
-		!slices.ContainsFunc(table.GlobalSecondaryIndexes, func(index types.GlobalSecondaryIndexDescription) bool {
-			return index.IndexStatus != types.IndexStatusActive
-		})
-}
-
-// switchRecoveryOn switches point-in-time recovery on. A new table refuses it for
-// a while.
-func switchRecoveryOn(ctx context.Context, client *dynamodb.Client, name string) error {
-	for wait := newBackoff(); ; {
-		_, err := client.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
-			TableName:                        &name,
-			PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
-		})
-		var notYet *types.ContinuousBackupsUnavailableException
-		if err == nil || !errors.As(err, &notYet) {
-			return translate(ctx, client, name, "switch point-in-time recovery on", err)
-		}
-		if err := wait.wait(ctx); err != nil {
-			return translate(ctx, client, name, "switch point-in-time recovery on", err)
-		}
-	}
 }
 
 // DeleteOption is an option of [DeleteTable].
@@ -272,14 +211,14 @@ func DeleteTable(ctx context.Context, client *dynamodb.Client, name string, opts
 	if _, err := client.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: &name}); err != nil {
 		return translate(ctx, client, name, "delete table", err)
 	}
-	for wait := newBackoff(); ; {
+	for wait := dynamo.NewBackoff(); ; {
 		_, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
 		var gone *types.ResourceNotFoundException
 		if errors.As(err, &gone) {
 			return nil
 		}
 		if err == nil {
-			err = wait.wait(ctx)
+			err = wait.Wait(ctx)
 		}
 		if err != nil {
 			return translate(ctx, client, name, "wait for the table to be gone", err)
@@ -340,7 +279,7 @@ func CheckTable(ctx context.Context, client *dynamodb.Client, name string) error
 // DescribeTable looks at a table. One that does not exist is [ErrNoTable]; what is
 // not as it should be is in [TableDescription].Problems.
 func DescribeTable(ctx context.Context, client *dynamodb.Client, name string) (TableDescription, error) {
-	if err := checkTableName(name); err != nil {
+	if err := dynamo.CheckTableName(name); err != nil {
 		return TableDescription{}, err
 	}
 	if client == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/dynamo"
 )
 
 // versions remembers how many events some aggregates have at least, so that a save
@@ -106,7 +107,7 @@ func (s *Store) readVersions(ctx context.Context, sv *save, doubt []string) erro
 	}
 	ids := slices.Collect(maps.Keys(unsure))
 	versions := make([]int, len(ids))
-	err := inParallel(len(ids), func(i int) (err error) {
+	err := dynamo.InParallel(len(ids), func(i int) (err error) {
 		versions[i], err = s.readVersion(ctx, ids[i])
 		return err
 	})
