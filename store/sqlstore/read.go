@@ -423,10 +423,12 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h 
 	if h.begin {
 		batch.Queue(s.sql.begin)
 	}
-	if h.horizon {
+	switch {
+	case h.horizon && h.byIndex:
+		batch.Queue(s.sql.readHorizonByIndex)
+	case h.horizon:
 		batch.Queue(s.sql.readHorizon)
-	}
-	if h.byIndex {
+	case h.byIndex:
 		batch.Queue(s.sql.readPlan)
 	}
 	sql, args := s.pageSQL(sel, h)
@@ -446,12 +448,16 @@ func (s *Store) sendPage(ctx context.Context, db batchSender, sel *selection, h 
 			return err
 		}
 	}
-	if h.horizon {
-		if err := results.QueryRow().Scan(&got.horizon.end, &got.horizon.table, &got.horizon.server); err != nil {
+	switch {
+	case h.horizon:
+		into := []any{&got.horizon.end, &got.horizon.table, &got.horizon.server}
+		if h.byIndex {
+			into = append(into, nil, nil, nil) // what was set
+		}
+		if err := results.QueryRow().Scan(into...); err != nil {
 			return err
 		}
-	}
-	if h.byIndex {
+	case h.byIndex:
 		if _, err := results.Exec(); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ type statements struct {
 	session                                        string
 	outcomeRunning, outcomeStored, outcomeVersions string
 	outcomeDurable                                 string
-	readPlan, readHorizon                          string
+	readPlan, readHorizon, readHorizonByIndex      string
 	readPage, readPageOfTypes                      string // with {where} and {order}
 	count                                          string // with {where}
 	horizon, channel, notifyAsync, notifySend      string
@@ -57,6 +57,9 @@ func newStatements(schema, table string) *statements {
 		outcomeDurable:  load("outcome_durable"),
 		readPlan:        load("read_plan"),
 		readHorizon:     load("read_horizon"),
+
+		readHorizonByIndex: load("read_horizon_by_index"),
+
 		readPage:        load("read_page"),
 		readPageOfTypes: load("read_page_of_types"),
 		count:           load("count"),
