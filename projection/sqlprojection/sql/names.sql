@@ -1,0 +1,1 @@
+SELECT DISTINCT p.name FROM {projections} p ORDER BY p.name
