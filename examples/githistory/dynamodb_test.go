@@ -108,7 +108,7 @@ func TestInterruptBetweenPartsInDynamoDBIsMadeUpFor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	// Six saves and two that are too large: three commits, and a part of the fourth.
 	interrupted := &cancelAt{Store: store, commits: 8, cancel: cancel}
-	if err := importAndCheck(ctx, interrupted, history, t.Output(), t.Output()); !errors.Is(err, context.Canceled) {
+	if err := importAndCheck(ctx, interrupted, newMemoryModel(), history, t.Output(), t.Output()); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got error %v", err)
 	}
 	got, err := importFiles(t, store, log, tree)

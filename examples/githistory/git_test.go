@@ -108,7 +108,7 @@ func importInto(t testing.TB, store eventsource.Store, dir string) (stdout strin
 	if err != nil {
 		return "", err
 	}
-	err = importAndCheck(t.Context(), store, history, &out, &warnings)
+	err = importAndCheck(t.Context(), store, newMemoryModel(), history, &out, &warnings)
 	return out.String() + warnings.String(), err
 }
 
@@ -275,7 +275,7 @@ func TestCommitsThatLandDuringTheRunDoNotMatter(t *testing.T) {
 	r.put("", "", "file")
 	r.commit("b@example.org")
 	var out bytes.Buffer
-	if err := importAndCheck(t.Context(), memstore.New(), history, &out, &out); err != nil {
+	if err := importAndCheck(t.Context(), memstore.New(), newMemoryModel(), history, &out, &out); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -340,7 +340,7 @@ func TestInterruptStopsGitAndTheReader(t *testing.T) {
 	}
 	store := &cancelAt{Store: memstore.New(), commits: 3, cancel: cancel}
 	var out bytes.Buffer
-	if err := importAndCheck(ctx, store, history, &out, &out); !errors.Is(err, context.Canceled) {
+	if err := importAndCheck(ctx, store, newMemoryModel(), history, &out, &out); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v", err)
 	}
 	mustImport(t, store.Store, r.dir, "skipped    3 commits") // and goes on from there

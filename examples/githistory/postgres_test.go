@@ -5,11 +5,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+// asProgram is set in the environment of a test binary that is to be the program.
+const asProgram = "GITHISTORY_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(testenv.Main(m))
+}
 
 func TestImportIntoPostgreSQLTwice(t *testing.T) {
 	args := []string{"-store", testenv.Postgres(t), "-log", pgxLog, "-tree", pgxTree}
@@ -23,25 +30,26 @@ func TestImportIntoPostgreSQLTwice(t *testing.T) {
 
 func TestNastyRepositoryInPostgreSQL(t *testing.T) {
 	r := nastyRepo(t)
-	store, closeStore, err := openPostgres(t.Context(), testenv.Postgres(t))
+	url := testenv.Postgres(t)
+	for _, want := range []string{"imported   10 commits, ", "skipped    10 commits"} {
+		code, stdout, stderr := runMain(t, "-repo", r.dir, "-store", url)
+		if code != 0 || !strings.Contains(stdout, want) || !strings.Contains(stdout, "check passed: ") {
+			t.Fatalf("status %d, stdout %q, stderr %q", code, stdout, stderr)
+		}
+	}
+}
+
+func mustOpenPostgres(t testing.TB, url string) *backend {
+	t.Helper()
+	b, err := openPostgres(t.Context(), url, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeStore()
-	mustImport(t, store, r.dir, "imported   10 commits, ")
-	mustImport(t, store, r.dir, "skipped    10 commits")
+	t.Cleanup(b.close)
+	return b
 }
 
 func TestOfTwoProcessesOnPostgreSQLOneIsRefused(t *testing.T) {
 	url := testenv.Postgres(t)
-	stores := make([]eventsource.Store, 2)
-	for i := range stores {
-		store, closeStore, err := openPostgres(t.Context(), url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer closeStore()
-		stores[i] = store
-	}
-	mustRefuseOne(t, pgxLog, pgxTree, stores[0], stores[1])
+	mustRefuseOne(t, pgxLog, pgxTree, mustOpenPostgres(t, url).store, mustOpenPostgres(t, url).store)
 }

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/projection"
 	"github.com/eventsource-go/eventsource/store/memstore"
 )
 
@@ -43,63 +47,107 @@ func runOptions(ctx context.Context, o options, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	store, closeStore, err := openStore(ctx, o.store)
+	b, err := openBackend(ctx, o, stderr)
 	if err != nil {
 		return fmt.Errorf("-store: %w", err)
 	}
-	defer closeStore()
-	return importAndCheck(ctx, store, history, stdout, stderr)
+	defer b.close()
+	return importAndCheck(ctx, b.store, b.model, history, stdout, stderr)
 }
 
-// openStore gives the store that the option names, and how to close it.
-func openStore(ctx context.Context, name string) (store eventsource.Store, closeStore func(), err error) {
-	switch {
-	case name == memoryStore:
-		return memstore.New(), func() {}, nil
-	case isDynamoDBURL(name):
-		store, err = openDynamoDB(ctx, name)
-		return store, func() {}, err
+// backend is where the events go, and the read model that is made of them.
+type backend struct {
+	store eventsource.Store
+	model readModel
+	close func()
+}
+
+// openBackend opens the store that the options name.
+func openBackend(ctx context.Context, o options, stderr io.Writer) (*backend, error) {
+	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	options := []projection.Option{projection.WithLease(o.lease), projection.WithLogger(logger)}
+	if isPostgresURL(o.store) {
+		return openPostgres(ctx, o.store, o.rebuild, options...)
 	}
-	return openPostgres(ctx, name)
+	b := &backend{store: memstore.New(), model: newMemoryModel(options...), close: func() {}}
+	var err error
+	if isDynamoDBURL(o.store) {
+		b.store, err = openDynamoDB(ctx, o.store)
+	}
+	return b, err
 }
 
-// importAndCheck is the job. The reader runs while the import does, and where
-// one of them fails the other ends too.
-func importAndCheck(ctx context.Context, store eventsource.Store, history source, stdout, stderr io.Writer) error {
+// importAndCheck is the job. The reader and the read model follow the events while the
+// import goes on, and where one of the three fails the others end too.
+func importAndCheck(ctx context.Context, store eventsource.Store, model readModel, history source, stdout, stderr io.Writer) error {
 	repo := newRepository(store)
 	done, err := loadImported(ctx, repo, history.outline().first)
 	if err != nil {
 		return err
 	}
-	both, cancel := context.WithCancelCause(ctx)
+	all, cancel := context.WithCancelCause(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
 	defer cancel(nil)
 
 	follower := newReader(store, repo, done.id)
 	followed := make(chan struct{})
-	go func() {
+	background.Go(func() {
 		defer close(followed)
-		if err := follower.follow(both, history.outline().commits); err != nil {
+		if err := follower.follow(all, history.outline().commits); err != nil {
 			cancel(err)
 		}
-	}()
+	})
+	halfway, countCommit := newHalfway(done.commits, history.outline().commits)
+	background.Go(func() {
+		if err := model.run(all, repo, halfway); err != nil {
+			cancel(fmt.Errorf("read model: %w", err))
+		}
+	})
 
 	step, finish := newProgress(stderr, history.outline().commits-done.commits)
-	im := &importer{repo: repo, source: history, done: done, onCommit: step}
-	stats, err := im.run(both)
+	im := &importer{repo: repo, source: history, done: done, onCommit: func() { step(); countCommit() }}
+	stats, err := im.run(all)
 	finish()
 	if err != nil {
 		cancel(err)
 	}
 	<-followed
-	if err := context.Cause(both); err != nil {
+	if err := context.Cause(all); err != nil {
 		return err
 	}
+	says, err := model.upTo(all, repo, done.id, follower.last)
+	if err != nil {
+		return cmp.Or(context.Cause(all), err)
+	}
+	cancel(nil)
+	background.Wait()
+
 	summarize(stdout, history, done, stats, follower)
-	if err := check(ctx, follower, history); err != nil {
+	fmt.Fprintf(stdout, "read model %d files, %d authors, %d weeks\n", len(says.files), len(says.authors), len(says.weeks))
+	if says.version > 0 {
+		fmt.Fprintf(stdout, "           of version %d of its projection\n", says.version)
+	}
+	drawWeeks(stdout, says.weeks)
+	if err := check(ctx, follower, says, history); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "check passed: %d paths and %d authors agree with git\n", len(follower.tree), len(follower.authors))
 	return nil
+}
+
+// newHalfway gives a channel that is closed at half of the commits, and what counts
+// one.
+func newHalfway(done, total int) (halfway chan struct{}, countCommit func()) {
+	halfway = make(chan struct{})
+	arrive := sync.OnceFunc(func() { close(halfway) })
+	count := func() {
+		if 2*done >= total {
+			arrive()
+		}
+	}
+	count()
+	return halfway, func() { done++; count() }
 }
 
 func summarize(w io.Writer, history source, done *imported, stats importStats, r *reader) {

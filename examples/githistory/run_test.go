@@ -32,7 +32,7 @@ func importFiles(t testing.TB, store eventsource.Store, log, tree string) (stdou
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err = importAndCheck(t.Context(), store, history, &out, io.Discard)
+	err = importAndCheck(t.Context(), store, newMemoryModel(), history, &out, io.Discard)
 	return out.String(), err
 }
 
@@ -154,6 +154,9 @@ func TestCommandLine(t *testing.T) {
 		{"-log x -tree y -repo z", 2, "-repo does not go with"},
 		{"-log= -tree=", 2, "need the name of a file"},
 		{"-repo=", 2, "needs the name of a folder"},
+		{"-rebuild", 2, "-rebuild needs a -store that begins with postgres://"},
+		{"-rebuild -store dynamodb://table", 2, "-rebuild needs a -store that begins with postgres://"},
+		{"-lease 99ms", 2, "-lease is 99ms, and has to be 100ms or more"},
 		{"-store mysql://x", 2, "-store needs memory or a URL"},
 		{"-store postgres://u:secret@127.0.0.1:1/x?bad -log " + pgxLog + " -tree " + pgxTree, 1, "-store: "},
 	} {
@@ -197,7 +200,7 @@ func mustRefuseOne(t *testing.T, log, tree string, a, b eventsource.Store) {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			errs[i] = importAndCheck(t.Context(), &storeWithBarrier{Store: store, loaded: bothLoaded}, history, io.Discard, io.Discard)
+			errs[i] = importAndCheck(t.Context(), &storeWithBarrier{Store: store, loaded: bothLoaded}, newMemoryModel(), history, io.Discard, io.Discard)
 		})
 	}
 	wg.Wait()
