@@ -53,6 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 3 && args[0] == "stream" { // a process that package workload starts
 		return stream(ctx, args[1], args[2], stdout) //nolint:gosec // there are three
 	}
+	if len(args) == 4 && args[0] == "project" { // the same
+		return project(ctx, args[1], args[2], args[3], stdout) //nolint:gosec // there are four
+	}
 	o, config, err := parse(args, stdout, stderr)
 	if err != nil || o == nil {
 		return err
@@ -268,4 +271,17 @@ func stream(ctx context.Context, name, events string, stdout io.Writer) error {
 		return err
 	}
 	return json.NewEncoder(stdout).Encode(done)
+}
+
+// project is the process that package workload starts to measure projections.
+func project(ctx context.Context, name, projection, events string, stdout io.Writer) error {
+	systems, err := system.Named([]string{name})
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(events)
+	if err != nil {
+		return err
+	}
+	return workload.Project(ctx, systems[0], os.Getenv(workload.EnvProjectURL), projection, n, stdout)
 }

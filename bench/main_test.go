@@ -235,9 +235,10 @@ func TestProgressIsALineForEachThing(t *testing.T) {
 	p.show(workload.Progress{Level: 1_000_000, Filled: "goes"})
 	p.show(workload.Progress{Level: 1000, Workload: workload.Workload{Name: "load/10"}, Done: 2, Total: 5, Cells: []workload.Cell{
 		{System: "raw", Samples: []workload.Sample{{Events: 100, Seconds: 2}}}, {System: "naive", Missing: "why"}, {System: "ours", Failed: "broken"},
+		{System: "goes", Samples: []workload.Sample{{TakeoverSeconds: 3}}},
 	}})
 	lines := strings.Split(out.String(), "\n")
-	for i, want := range []string{"1000000 events stored in goes", "2/5 of 1000 events  load/10              events/s: raw 50, ours FAILED: broken", ""} {
+	for i, want := range []string{"1000000 events stored in goes", "2/5 of 1000 events  load/10              events/s: raw 50, ours FAILED: broken, goes takeover in 3.0 s, 3.0 s at most", ""} {
 		if !strings.HasSuffix(lines[i], want) || len(lines) != 3 {
 			t.Errorf("line %d is %q, want %q at its end", i, lines[i], want)
 		}
@@ -251,5 +252,23 @@ func TestProcessThatStreamsNamesWhatIsWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || stdout.Len() > 0 {
 			t.Errorf("got %v and %q, want an error with %s", err, stdout.String(), c.want)
 		}
+	}
+}
+
+func TestProcessThatProjectsNamesWhatIsWrong(t *testing.T) {
+	for _, c := range []struct{ name, events, want string }{{"nobody", "1", `"nobody"`}, {"ours, JSON", "many", `"many"`}} {
+		var stdout, stderr bytes.Buffer
+		err := run(t.Context(), []string{"project", c.name, "projection", c.events}, &stdout, &stderr)
+		if err == nil || !strings.Contains(err.Error(), c.want) || stdout.Len() > 0 {
+			t.Errorf("got %v and %q, want an error with %s", err, stdout.String(), c.want)
+		}
+	}
+}
+
+func TestProcessThatProjectsUsesTheDatabaseThatItIsTold(t *testing.T) {
+	t.Setenv(workload.EnvProjectURL, "postgres://127.0.0.1:1/nobody")
+	var stdout, stderr bytes.Buffer
+	if err := run(t.Context(), []string{"project", "ours, JSON", "projection", "1"}, &stdout, &stderr); err == nil || !strings.Contains(err.Error(), "connect") {
+		t.Errorf("got %v, want that it cannot connect", err)
 	}
 }

@@ -30,7 +30,11 @@ func (p *progress) show(done workload.Progress) {
 		case row.Failed != "":
 			rates = append(rates, row.System+" FAILED: "+row.Failed)
 		case row.Missing == "":
-			rates = append(rates, fmt.Sprintf("%s %.0f", row.System, row.Rate))
+			text := fmt.Sprintf("%.0f", row.Rate)
+			if !row.HasRate() {
+				text = row.Besides()
+			}
+			rates = append(rates, row.System+" "+text)
 		}
 	}
 	fmt.Fprintf(p.w, "%8v  %d/%d of %d events  %-20s events/s: %s\n",

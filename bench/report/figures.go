@@ -39,9 +39,14 @@ func (r *Report) Figures() []Figure {
 		r.speed(low, "catch-up/pages", records, 0.9, 0),
 		r.speed(low, "catch-up/pages", events, 0.6, 0),
 		r.memory(64),
-		r.latency(low, 10),
+		r.latency(low, "latency/1000", records, 10),
 		r.held(low, 0.5),
 		r.missed(),
+		r.projection(low, 0.5),
+		r.latency(low, "project/latency", events, 15),
+		r.flat(1.25),
+		r.idle(low, 2),
+		r.takeover(low, 5),
 	}
 	if high > low {
 		for _, name := range []string{"save/1/new/1", "save/1/new/16", "save/1/new/64", "catch-up/pages"} {
@@ -101,9 +106,9 @@ func (r *Report) memory(mib float64) Figure {
 	return f
 }
 
-func (r *Report) latency(level int, milliseconds float64) Figure {
-	f := Figure{What: "latency/1000, " + records, AtLeast: fmt.Sprintf("p99 below %g ms", milliseconds)}
-	if row := r.row(level, "latency/1000", records); row != nil {
+func (r *Report) latency(level int, name, who string, milliseconds float64) Figure {
+	f := Figure{What: name + ", " + who, AtLeast: fmt.Sprintf("p99 below %g ms", milliseconds)}
+	if row := r.row(level, name, who); row != nil {
 		f.Measured, f.Reached = fmt.Sprintf("p99 %.1f ms", row.P99), row.P99 < milliseconds && row.Missed == 0
 	}
 	return f
@@ -147,6 +152,60 @@ func (r *Report) growth(low, high int, name string, least float64) Figure {
 	f.Measured, f.Reached = fmt.Sprintf("%.2f", row.Growth), row.Growth >= least
 	if limit := r.row(high, name, system.NameRaw); limit != nil && limit.Growth > 0 {
 		f.Measured += fmt.Sprintf(" (%s: %.2f)", system.NameRaw, limit.Growth)
+	}
+	return f
+}
+
+// projection compares with a plain loop, and with the message logs.
+func (r *Report) projection(level int, raw float64) Figure {
+	const name = "project/catch-up"
+	f := Figure{What: name + ", " + events, AtLeast: fmt.Sprintf("%g of raw, a plain loop, and ahead of message logs", raw)}
+	row := r.row(level, name, events)
+	if row == nil || row.ToRaw == 0 {
+		return f
+	}
+	measured, ahead := fmt.Sprintf("%.2f of raw", row.ToRaw), true
+	found := false
+	for _, s := range r.Systems {
+		if s.Kind != system.MessageLog {
+			continue
+		}
+		if peer := r.row(level, name, s.Name); peer != nil {
+			times := r.ratio(row, s.Name)
+			measured += fmt.Sprintf(", %.1f times %s", times, s.Name)
+			found, ahead = true, ahead && times > 1
+		}
+	}
+	if found {
+		f.Measured, f.Reached = measured, ahead && row.ToRaw >= raw
+	}
+	return f
+}
+
+// flat compares the peak of memory with that after a tenth of the events.
+func (r *Report) flat(most float64) Figure {
+	f := Figure{What: "project/memory, " + events, AtLeast: fmt.Sprintf("at most %g times that of a tenth of the events", most)}
+	for _, level := range r.levels() {
+		if row := r.measured(level, "project/memory", events); row != nil && row.EarlyMiB > 0 {
+			f.Measured = fmt.Sprintf("%.2f times, %.0f MiB", row.MemoryMiB/row.EarlyMiB, row.MemoryMiB)
+			f.Reached = row.MemoryMiB <= most*row.EarlyMiB
+		}
+	}
+	return f
+}
+
+func (r *Report) idle(level int, below float64) Figure {
+	f := Figure{What: "project/idle, " + events, AtLeast: fmt.Sprintf("fewer than %g statements a second", below)}
+	if row := r.measured(level, "project/idle", events); row != nil {
+		f.Measured, f.Reached = fmt.Sprintf("%.2f in %.2f round trips", row.Idle.Statements, row.Idle.RoundTrips), row.Idle.Statements < below
+	}
+	return f
+}
+
+func (r *Report) takeover(level int, below float64) Figure {
+	f := Figure{What: "project/takeover, " + events, AtLeast: fmt.Sprintf("each in less than %g s", below)}
+	if row := r.measured(level, "project/takeover", events); row != nil {
+		f.Measured, f.Reached = fmt.Sprintf("%.1f s at most", row.Takeover), row.Takeover < below
 	}
 	return f
 }

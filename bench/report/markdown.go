@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/eventsource-go/eventsource/bench/system"
+	"github.com/eventsource-go/eventsource/bench/workload"
 )
 
 // WriteMarkdown writes the figures, a table for each workload, and the notes.
@@ -68,11 +69,11 @@ func (r *Report) WriteFigures(w io.Writer) {
 	t.write(w)
 }
 
-func (r *Report) writeWorkload(p *printer, level int, workload Workload) {
+func (r *Report) writeWorkload(p *printer, level int, of Workload) {
 	var rows []*Row
 	measured := false
 	for i := range r.Rows {
-		if row := &r.Rows[i]; row.Level == level && row.Workload == workload.Name {
+		if row := &r.Rows[i]; row.Level == level && row.Workload == of.Name {
 			rows = append(rows, row)
 			measured = measured || len(row.Samples) > 0
 		}
@@ -80,7 +81,7 @@ func (r *Report) writeWorkload(p *printer, level int, workload Workload) {
 	if !measured {
 		return
 	}
-	p.printf("\n### %s\n\n%s.\n\n", workload.Name, capital(workload.About))
+	p.printf("\n### %s\n\n%s.\n\n", of.Name, capital(of.About))
 	t := newTable("system", "events/s", "lowest to highest", "of raw", "of raw, 1 statement", "p50 ms", "p99 ms", "allocs", "bytes/event", "besides")
 	for _, row := range rows {
 		switch {
@@ -89,16 +90,27 @@ func (r *Report) writeWorkload(p *printer, level int, workload Workload) {
 		case len(row.Samples) == 0:
 			t.row(row.System, "—", "", "", "", "", "", "", "", row.Missing)
 		default:
-			t.row(row.System, thousands(row.Rate), thousands(row.RateLow)+" to "+thousands(row.RateHigh),
+			rate, spread := "", ""
+			if row.HasRate() {
+				rate, spread = thousands(row.Rate), thousands(row.RateLow)+" to "+thousands(row.RateHigh)
+			}
+			t.row(row.System, rate, spread,
 				ratio(row.ToRaw), ratio(row.ToStatement), digits(row.P50), digits(row.P99), digits(row.Allocs),
-				whole(row.BytesPerEvent), strings.Join(row.besides(), "; "))
+				whole(row.BytesPerEvent), row.Besides())
 		}
 	}
 	t.write(p)
 }
 
-// besides is what only some workloads measure.
-func (row *Row) besides() []string {
+func asked(a workload.Asked) string {
+	return fmt.Sprintf("%.2f statements/s in %.2f round trips, and %.2f pings of the pool", a.Statements, a.RoundTrips, a.Pings)
+}
+
+// HasRate is false where no events are counted.
+func (row *Row) HasRate() bool { return row.Idle.Statements == 0 && row.Takeover == 0 }
+
+// Besides is what only some workloads measure, in words.
+func (row *Row) Besides() string {
 	var notes []string
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if row.Ratio > 0 {
@@ -113,6 +125,16 @@ func (row *Row) besides() []string {
 	if row.MemoryMiB > 0 {
 		add("%.0f MiB", row.MemoryMiB)
 	}
+	if row.EarlyMiB > 0 {
+		add("%.0f MiB after a tenth of the events", row.EarlyMiB)
+	}
+	if row.Idle.Statements > 0 {
+		add("%s", asked(row.Idle))
+		add("another process that waits: %s", asked(row.Waiting))
+	}
+	if row.Takeover > 0 {
+		add("takeover in %.1f s, %.1f s at most", row.TakeoverMedian, row.Takeover)
+	}
 	if row.Conflicts > 0 {
 		add("%.2f conflicts a save", row.Conflicts)
 	}
@@ -126,7 +148,7 @@ func (row *Row) besides() []string {
 			add("%s twice", thousands(float64(row.Twice)))
 		}
 	}
-	return notes
+	return strings.Join(notes, "; ")
 }
 
 func emphasized(n int) string {

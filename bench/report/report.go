@@ -67,6 +67,14 @@ type Row struct {
 	WriterRate float64 `json:"writer_rate,omitempty"`
 	MemoryMiB  float64 `json:"memory_mib,omitempty"`
 	Conflicts  float64 `json:"conflicts_per_save,omitempty"`
+	EarlyMiB   float64 `json:"early_memory_mib,omitempty"`
+
+	// Idle and Waiting are from the first round.
+	Idle    workload.Asked `json:"idle_per_second,omitzero"`
+	Waiting workload.Asked `json:"waiting_per_second,omitzero"`
+	// Takeover is the longest, in seconds, and TakeoverMedian what half of them took at most.
+	Takeover       float64 `json:"takeover_seconds,omitempty"`
+	TakeoverMedian float64 `json:"takeover_median_seconds,omitempty"`
 }
 
 // New makes the rows of cells.
@@ -110,6 +118,10 @@ func newRow(cell workload.Cell) Row {
 	row.WriterRate = of(func(s workload.Sample) float64 { return s.WriterRate })
 	row.MemoryMiB = of(func(s workload.Sample) float64 { return s.MemoryMiB })
 	row.Conflicts = of(func(s workload.Sample) float64 { return float64(s.Conflicts) / float64(max(1, s.Operations)) })
+	row.EarlyMiB = of(func(s workload.Sample) float64 { return s.EarlyMiB })
+	row.Idle, row.Waiting = cell.Samples[0].Idle, cell.Samples[0].Waiting
+	takeover := func(s workload.Sample) float64 { return s.TakeoverSeconds }
+	row.Takeover, row.TakeoverMedian = slices.Max(values(cell.Samples, takeover)), of(takeover)
 	for _, s := range cell.Samples {
 		row.Saved += s.Saved
 		row.Missed += s.Missed
@@ -121,9 +133,18 @@ func newRow(cell workload.Cell) Row {
 
 // row returns that of a system, nil if it has none with a rate.
 func (r *Report) row(level int, workload, system string) *Row {
+	if row := r.measured(level, workload, system); row != nil && row.Rate > 0 {
+		return row
+	}
+	return nil
+}
+
+// measured returns the row of a system, also of a workload that has no rate; nil if
+// there is none with a sample.
+func (r *Report) measured(level int, workload, system string) *Row {
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		if row.Level == level && row.Workload == workload && row.System == system && row.Rate > 0 {
+		if row.Level == level && row.Workload == workload && row.System == system && len(row.Samples) > 0 {
 			return row
 		}
 	}

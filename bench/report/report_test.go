@@ -45,17 +45,18 @@ func with(c workload.Cell, change func(*workload.Sample)) workload.Cell {
 func TestRowsHaveMediansAndSpreadOfTheRounds(t *testing.T) {
 	c := workload.Cell{Level: 1000, Workload: "w", System: "s", Samples: []workload.Sample{
 		{Operations: 10, Events: 100, Seconds: 2, P50: 3, P99: 9, Allocs: 7, BytesPerEvent: 200, Conflicts: 5, Ratio: 0.5, Growth: 0.8, WriterRate: 10, MemoryMiB: 20,
-			Saved: 100, Missed: 1},
+			Saved: 100, Missed: 1, EarlyMiB: 10, TakeoverSeconds: 3, Idle: workload.Asked{Statements: 1}, Waiting: workload.Asked{RoundTrips: 2}},
 		{Operations: 10, Events: 90, Seconds: 1, P50: 1, P99: 30, Allocs: 8, BytesPerEvent: 100, Conflicts: 20, Ratio: 0.7, Growth: 0.7, WriterRate: 30, MemoryMiB: 30,
-			Saved: 100, Twice: 2},
+			Saved: 100, Twice: 2, EarlyMiB: 12, TakeoverSeconds: 4, Idle: workload.Asked{Statements: 7}},
 		{Operations: 10, Events: 70, Seconds: 1, P50: 2, P99: 8, Allocs: 90, BytesPerEvent: 300, Conflicts: 10, Ratio: 0.6, Growth: 0.9, WriterRate: 20, MemoryMiB: 10,
-			Saved: 100, Missed: 3, Undecided: true},
+			Saved: 100, Missed: 3, Undecided: true, EarlyMiB: 11, TakeoverSeconds: 1},
 	}}
 	row := New(nil, nil, []workload.Cell{c}, nil).Rows[0]
 	want := Row{
 		Cell: c, Rate: 70, RateLow: 50, RateHigh: 90, P50: 2, P99: 9, Allocs: 8, BytesPerEvent: 200,
 		Conflicts: 1, Ratio: 0.6, Growth: 0.8, WriterRate: 20, MemoryMiB: 20,
 		Saved: 300, Missed: 4, Twice: 2, Undecided: true,
+		EarlyMiB: 11, Takeover: 4, TakeoverMedian: 3, Idle: workload.Asked{Statements: 1}, Waiting: workload.Asked{RoundTrips: 2},
 	}
 	if !reflect.DeepEqual(row, want) {
 		t.Errorf("got  %+v,\nwant %+v", row, want)
@@ -203,6 +204,20 @@ func TestFiguresOfWhatIsMeasuredBesides(t *testing.T) {
 	one := func(level int, name, who string, change func(*workload.Sample)) []workload.Cell {
 		return []workload.Cell{with(cell(level, name, who, 10), change)}
 	}
+	grew := func(early, late float64) func(*workload.Sample) {
+		return func(s *workload.Sample) { s.EarlyMiB, s.MemoryMiB = early, late }
+	}
+	asks := func(statements float64) func(*workload.Sample) {
+		return func(s *workload.Sample) { s.Idle, s.Events = workload.Asked{Statements: statements, RoundTrips: 1}, 0 }
+	}
+	took := func(who string, seconds ...float64) workload.Cell {
+		c := workload.Cell{Level: 1000, Workload: "project/takeover", System: who}
+		for _, s := range seconds {
+			c.Samples = append(c.Samples, workload.Sample{TakeoverSeconds: s})
+		}
+		return c
+	}
+	const lateModel, flat, idle, takeover = "project/latency, ours, JSON", "project/memory, ours, JSON", "project/idle, ours, JSON", "project/takeover, ours, JSON"
 	const held, late, memoryOf, missed = "save/1/held/16, ours", "latency/1000, ours", "catch-up/memory, ours, JSON", "missed events, ours and ours, JSON"
 	for _, c := range []struct {
 		what    string
@@ -224,11 +239,68 @@ func TestFiguresOfWhatIsMeasuredBesides(t *testing.T) {
 		{missed, append(one(1000, "missed/16", records, saved(0, 0)), one(1000, "missed/16", events, saved(1, 0))...), "1 missed, 0 twice, of 20", false},
 		{missed, one(1000, "missed/16", records, saved(0, 1)), "0 missed, 1 twice, of 10", false},
 		{missed, one(1000, "missed/16", "naive", saved(5, 5)), "", false},
+		{lateModel, one(1000, "project/latency", events, p99(14.9, 0)), "p99 14.9 ms", true},
+		{lateModel, one(1000, "project/latency", events, p99(15, 0)), "p99 15.0 ms", false},
+		{lateModel, one(1000, "project/latency", events, p99(1, 1)), "p99 1.0 ms", false},
+		{lateModel, one(1000, "project/latency", "log", p99(1, 0)), "", false},
+		{flat, one(1_000_000, "project/memory", events, grew(40, 50)), "1.25 times, 50 MiB", true},
+		{flat, one(1_000_000, "project/memory", events, grew(40, 51)), "1.27 times, 51 MiB", false},
+		{flat, one(1_000_000, "project/memory", "log", grew(40, 40)), "", false},
+		{idle, one(1000, "project/idle", events, asks(1.99)), "1.99 in 1.00 round trips", true},
+		{idle, one(1000, "project/idle", events, asks(2)), "2.00 in 1.00 round trips", false},
+		{idle, one(1000, "project/idle", "log", asks(1)), "", false},
+		{takeover, []workload.Cell{took(events, 1, 4.9, 2)}, "4.9 s at most", true},
+		{takeover, []workload.Cell{took(events, 1, 5, 2)}, "5.0 s at most", false},
+		{takeover, []workload.Cell{took("log", 1)}, "", false},
 	} {
 		got := figure(t, New(measured, nil, c.cells, nil), c.what)
 		if got.Measured != c.want || got.Reached != c.reached {
 			t.Errorf("%s: measured %q, reached %v, want %q and %v", c.what, got.Measured, got.Reached, c.want, c.reached)
 		}
+	}
+}
+
+func TestFigureOfProjectionsComparesWithAPlainLoopAndLogs(t *testing.T) {
+	const name, what, least = "project/catch-up", "project/catch-up, ours, JSON", "0.5 of raw, a plain loop, and ahead of message logs"
+	for _, c := range []struct {
+		about string
+		cells []workload.Cell
+		want  Figure
+	}{
+		{"reached", []workload.Cell{cell(1000, name, system.NameRaw, 100, 10), cell(1000, name, events, 50, 5), cell(1000, name, "log", 10, 1)},
+			Figure{what, least, "0.50 of raw, 5.0 times log", true}},
+		{"too slow beside a plain loop", []workload.Cell{cell(1000, name, system.NameRaw, 100), cell(1000, name, events, 49), cell(1000, name, "log", 10)},
+			Figure{what, least, "0.49 of raw, 4.9 times log", false}},
+		{"behind the log", []workload.Cell{cell(1000, name, system.NameRaw, 100), cell(1000, name, events, 80), cell(1000, name, "log", 80)},
+			Figure{what, least, "0.80 of raw, 1.0 times log", false}},
+		{"no log", []workload.Cell{cell(1000, name, system.NameRaw, 100), cell(1000, name, events, 80), cell(1000, name, "peer", 1)},
+			Figure{what, least, "", false}},
+		{"no plain loop", []workload.Cell{cell(1000, name, events, 80), cell(1000, name, "log", 1)},
+			Figure{what, least, "", false}},
+	} {
+		if got := figure(t, New(measured, nil, c.cells, nil), what); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", c.about, got, c.want)
+		}
+	}
+}
+
+func TestWorkloadsWithoutARateHaveNone(t *testing.T) {
+	idle := workload.Cell{Level: 1000, Workload: "project/idle", System: events, Samples: []workload.Sample{
+		{Seconds: 10, Idle: workload.Asked{Statements: 1.5, RoundTrips: 1, Pings: 0.5}, Waiting: workload.Asked{Statements: 0.75, RoundTrips: 0.75}},
+	}}
+	r := New(measured, []workload.Workload{{Name: "project/idle", About: "nothing happens"}}, []workload.Cell{idle}, nil)
+	var out strings.Builder
+	if err := r.WriteMarkdown(&out); err != nil {
+		t.Fatal(err)
+	}
+	text := squeeze(out.String())
+	want := "| ours, JSON | | | | | | | | | 1.50 statements/s in 1.00 round trips, and 0.50 pings of the pool; " +
+		"another process that waits: 0.75 statements/s in 0.75 round trips, and 0.00 pings of the pool |"
+	if !strings.Contains(text, want) {
+		t.Errorf("the report has no\n%s\n\nIt is\n%s", want, text)
+	}
+	if strings.Contains(text, "| events/s | raw |") {
+		t.Errorf("there is a table of rates without any:\n%s", text)
 	}
 }
 
@@ -323,6 +395,11 @@ func TestMarkdownOfASmallReport(t *testing.T) {
 `,
 		`
 | missed events, ours and ours, JSON | 0 missed, 0 twice | 0 missed, 0 twice, of 5000 | reached |
+| project/catch-up, ours, JSON | 0.5 of raw, a plain loop, and ahead of message logs | not measured | |
+| project/latency, ours, JSON | p99 below 15 ms | not measured | |
+| project/memory, ours, JSON | at most 1.25 times that of a tenth of the events | not measured | |
+| project/idle, ours, JSON | fewer than 2 statements a second | not measured | |
+| project/takeover, ours, JSON | each in less than 5 s | not measured | |
 
 ## With 1,000 events stored
 
@@ -407,9 +484,11 @@ func TestNotes(t *testing.T) {
 		{Row{}, ""},
 		{Row{Ratio: 0.5, Growth: 0.8, WriterRate: 1500, MemoryMiB: 20.4}, "0.50 of the rate without; 0.80 of the rate with the fewest events; writers 1,500/s; 20 MiB"},
 		{Row{Saved: 1000, Missed: 200, Undecided: true}, "**still reading when time was up**: 200 of 1,000 not delivered yet"},
+		{Row{MemoryMiB: 20.4, EarlyMiB: 19}, "20 MiB; 19 MiB after a tenth of the events"},
+		{Row{Takeover: 4, TakeoverMedian: 3.14}, "takeover in 3.1 s, 4.0 s at most"},
 		{Row{Saved: 1000, Twice: 2}, "missed 0 of 1,000; 2 twice"},
 	} {
-		if got := strings.Join(c.row.besides(), "; "); got != c.want {
+		if got := c.row.Besides(); got != c.want {
 			t.Errorf("%+v: got %q, want %q", c.row, got, c.want)
 		}
 	}

@@ -43,9 +43,12 @@ func Events() System {
 		Name:     "ours, JSON",
 		Kind:     Ours,
 		Database: ownDatabase,
-		Notes:    []string{"The same store through a Repository: Go structs are marshalled and unmarshalled with encoding/json."},
-		Create:   createEvents,
-		Fill:     fillEvents,
+		Notes: []string{
+			"The same store through a Repository: Go structs are marshalled and unmarshalled with encoding/json.",
+			"A projection has default options, and so batches of up to 500 events; the upserts of one are sent together, in the transaction in which the checkpoint moves.",
+		},
+		Create: createEvents,
+		Fill:   fillEvents,
 		Open: func(ctx context.Context, url string, conns int) (Session, error) {
 			s, err := openRecords(ctx, url, conns)
 			if err != nil {

@@ -33,11 +33,16 @@ func Raw() System {
 		Notes: []string{
 			"BEGIN, one INSERT for all events of a save, COMMIT: three round trips. The caller has to know the versions.",
 			"Sequence IDs are made before the commit, so no reader of them can be sure to miss nothing. Nothing is encoded or decoded.",
+			"Its projection is a plain loop: a page of 500 events, and then their upserts as one batch, which is a transaction. Its place is kept nowhere.",
 		},
 		Create: createEvents,
 		Fill:   fillEvents,
 		Open: func(ctx context.Context, url string, conns int) (Session, error) {
-			return openRaw(ctx, url, conns, saveInTransaction)
+			s, err := openRaw(ctx, url, conns, saveInTransaction)
+			if err != nil {
+				return nil, err
+			}
+			return loopSession{s}, nil
 		},
 	}
 }

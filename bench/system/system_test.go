@@ -79,10 +79,10 @@ func TestSystemsSayWhatTheyAre(t *testing.T) {
 // written down here.
 func TestSystemsCanDoWhatIsMeasured(t *testing.T) {
 	can := map[string]string{
-		"raw": "page stream hold", "raw, 1 statement": "page stream hold", "naive": "page stream follow hold",
-		"ours": "page stream follow hold", "ours, JSON": "page stream follow",
+		"raw": "page stream hold project", "raw, 1 statement": "page stream hold", "naive": "page stream follow hold",
+		"ours": "page stream follow hold", "ours, JSON": "page stream follow project",
 		"goes": "stream follow", "hallgren": "stream follow", "terraskye": "stream follow", "rnovatorov": "stream follow",
-		"watermill": "stream follow",
+		"watermill": "stream follow project",
 	}
 	for _, s := range All() {
 		session := openFixture(t, testedSystem{s, newTestDatabase(t)}).session
@@ -98,6 +98,9 @@ func TestSystemsCanDoWhatIsMeasured(t *testing.T) {
 		}
 		if _, ok := session.(Holder); ok {
 			found = append(found, "hold")
+		}
+		if _, ok := session.(Projector); ok {
+			found = append(found, "project")
 		}
 		if got := strings.Join(found, " "); got != can[s.Name] {
 			t.Errorf("%s can %q, want %q", s.Name, got, can[s.Name])
@@ -139,6 +142,7 @@ func testSystem(t *testing.T, system System) {
 	t.Run("Follow", func(t *testing.T) { testFollow(t, s) })
 	t.Run("FollowEnds", func(t *testing.T) { testFollowEnds(t, s) })
 	t.Run("Hold", func(t *testing.T) { testHold(t, s) })
+	t.Run("Project", func(t *testing.T) { testProject(t, s) })
 }
 
 func testLoad(t *testing.T, s testedSystem) {

@@ -2,7 +2,9 @@ package workload
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -12,7 +14,29 @@ import (
 	"github.com/eventsource-go/eventsource/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+// TestMain is also the program that is started to project.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == "project" {
+		os.Exit(projectAsProcess(os.Args[2], os.Args[3], os.Args[4]))
+	}
+	os.Exit(testenv.Main(m))
+}
+
+func projectAsProcess(name, projection, events string) int {
+	systems, err := system.Named([]string{name})
+	n := 0
+	if err == nil {
+		n, err = strconv.Atoi(events)
+	}
+	if err == nil {
+		err = Project(context.Background(), systems[0], os.Getenv(EnvProjectURL), projection, n, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
 
 // fake is a session whose methods a test may replace. Without that, it keeps the
 // IDs of what is saved, and Follow delivers them.

@@ -109,7 +109,8 @@ func (r *runner) run(ctx context.Context) error {
 		var workloads []Workload
 		for _, w := range r.Workloads {
 			// A large database is not filled again for other events.
-			if level >= w.FromEvents && (level < keptLevel || w.Payload == PayloadGit) {
+			fits := level >= w.FromEvents && (w.BelowEvents == 0 || level < w.BelowEvents)
+			if fits && (level < keptLevel || w.Payload == PayloadGit) {
 				workloads = append(workloads, w)
 			}
 		}

@@ -27,6 +27,8 @@ type Workload struct {
 	Once bool
 	// FromEvents is how many events must be stored for it to be run.
 	FromEvents int
+	// BelowEvents is how many are too many; 0 if it is run with any number.
+	BelowEvents int
 	// Stores is how many events are stored for it if that is more than asked for.
 	Stores int
 
@@ -65,6 +67,15 @@ type Sample struct {
 	WriterRate float64 `json:"writer_rate,omitempty"`
 	// MemoryMiB is the peak of a process that does nothing else, in MiB.
 	MemoryMiB float64 `json:"memory_mib,omitempty"`
+	// EarlyMiB is that peak after a tenth of the events.
+	EarlyMiB float64 `json:"early_memory_mib,omitempty"`
+
+	// Idle is what a projection asks of the server each second that has nothing to do;
+	// Waiting is what another process asks that waits to take over.
+	Idle    Asked `json:"idle_per_second,omitzero"`
+	Waiting Asked `json:"waiting_per_second,omitzero"`
+	// TakeoverSeconds is from the death of a process until another one has done its work.
+	TakeoverSeconds float64 `json:"takeover_seconds,omitempty"`
 }
 
 // Rate is in events a second.
@@ -168,8 +179,57 @@ func All() []Workload {
 			missedSaves, missedLargest),
 		Conns: 16, Missing: needs[system.Follower]("no reader that follows"), run: missed,
 	})
+	for _, w := range projections() {
+		add(w)
+	}
 	return all
 }
+
+// projections are the workloads of read models.
+func projections() []Workload {
+	oursOnly := func(s system.System, session system.Session) string {
+		if s.Kind != system.Ours {
+			return "is not compared in this"
+		}
+		return needs[system.Projector](noProjection)(s, session)
+	}
+	return []Workload{
+		{
+			Name: "project/catch-up",
+			About: "a projection with a new read model in PostgreSQL catches up from the first event, one upsert an event; " +
+				"the read model is checked",
+			Conns: fewConns, BelowEvents: keptLevel, Missing: needs[system.Projector](noProjection), run: projectCatchUp,
+		},
+		{
+			Name: "project/latency",
+			About: fmt.Sprintf("%d events/s, from the moment an event is due to be saved until it is committed in a projection's read model",
+				latencyRate),
+			Conns: 16 + fewConns, BelowEvents: keptLevel, Missing: func(s system.System, session system.Session) string {
+				if s.Kind == system.Limit {
+					return "a plain loop may miss events"
+				}
+				return needs[system.Projector](noProjection)(s, session)
+			}, run: projectLatency,
+		},
+		{
+			Name:  "project/idle",
+			About: fmt.Sprintf("what a projection with default options asks of the server when nothing happens, for %d times the time of a turn", idleTimes),
+			Conns: fewConns, BelowEvents: keptLevel, Once: true, Missing: oursOnly, run: projectIdle,
+		},
+		{
+			Name:  "project/takeover",
+			About: "a process that runs a projection with default options is killed; the time until another one has applied the next event",
+			Conns: fewConns, BelowEvents: keptLevel, Missing: oursOnly, run: projectTakeover,
+		},
+		{
+			Name:  "project/memory",
+			About: "a projection applies a million events in a process of its own, whose peak of resident memory is taken",
+			Conns: fewConns, FromEvents: memoryEvents, Once: true, Missing: oursOnly, run: projectMemory(memoryEvents),
+		},
+	}
+}
+
+const noProjection = "its projections are not compared"
 
 func named(name, payload string) string {
 	if payload == PayloadGit {
