@@ -37,10 +37,11 @@ func (l *limit) stop() {
 	l.cancel(nil)
 }
 
-// explain says so if an error is due to the limit.
+// explain says so if an error is due to the limit. It is not one of those that the
+// call returned: an ended context is not the caller's here.
 func (l *limit) explain(err error) error {
 	if err != nil && errors.Is(context.Cause(l.ctx), errTooSlow) {
-		return fmt.Errorf("%w: %s: within %v", ErrUnavailable, err, l.after)
+		return &hiddenError{ErrUnavailable, fmt.Sprintf("eventsource/projection: no answer within %v: %v", l.after, err)}
 	}
 	return err
 }

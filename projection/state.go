@@ -19,7 +19,7 @@ func slotOf(aggregateID string) int {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(aggregateID))
 	sum := h.Sum64()
-	return int((sum ^ sum>>32) % slots) //nolint:gosec // below slots
+	return int((sum ^ sum>>32) % slots)
 }
 
 // span is a position for some slots, from From to below To.

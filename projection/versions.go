@@ -147,7 +147,7 @@ func milliseconds(sequenceID string) int64 {
 	if err != nil {
 		return 0
 	}
-	return int64(id.Time()) //nolint:gosec // 48 bits
+	return int64(id.Time())
 }
 
 // takeOver makes this version the active one. While it has all leases of the active

@@ -101,9 +101,9 @@ func newMigrateDownCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Take back the last migration",
-		Long: `Takes back the last migration that was applied, and only that one. The first
-migration made the table itself: taking it back drops the table, which is refused
-while there are events in it, unless --drop-events is given.`,
+		Long: `Takes back the last migration that was applied, and only that one. Those that
+made tables, of events or of projections, drop them, which is refused while there
+is anything in them, unless --drop-events is given.`,
 		Example: examples(
 			"eventsource migrate down --dsn postgres://user:password@host/database",
 			"eventsource migrate down --table orders --drop-events",
