@@ -66,19 +66,23 @@ proof: ## check the models of the protocols with spin (see docs/proof/README.md)
 # The variables of these two, with their defaults. Without a seed each run has another.
 chaos: DURATION ?= 10m
 soak: DURATION ?= 1h
+KILLS ?= 10m
 SEED ?=
 LEAK ?=
 
 .PHONY: chaos
 chaos: ## break servers, connections and processes at random and check what came of it (DURATION, SEED)
 	EVENTSOURCE_CHAOS_DURATION='$(DURATION)' EVENTSOURCE_CHAOS_SEED='$(SEED)' $(WITH_SERVERS) postgres dynamodb -- \
-		$(GO) -C chaos test -race -count 1 -timeout 0 -parallel 3 -v -run 'WhateverHappens$$' $(TESTFLAGS) .
+		$(GO) -C chaos test -race -count 1 -timeout 0 -parallel 5 -v -run 'WhateverHappens$$' $(TESTFLAGS) .
 
-# Without the race detector, since it is to be as fast as the machine allows.
+# Without the race detector, since it is to be as fast as the machine allows. The
+# processes with projections are killed afterwards, since throughput is judged before.
 .PHONY: soak
-soak: ## save and read as fast as can be, with everything watched that must not grow (DURATION, SEED, LEAK)
+soak: ## save and read as fast as can be, with everything watched that must not grow, then kill projections (DURATION, KILLS, SEED, LEAK)
 	EVENTSOURCE_SOAK_DURATION='$(DURATION)' EVENTSOURCE_CHAOS_SEED='$(SEED)' EVENTSOURCE_SOAK_LEAK='$(LEAK)' $(WITH_SERVERS) postgres -- \
 		$(GO) -C chaos test -count 1 -timeout 0 -v -run '^TestUnderLoadForALongTime' $(TESTFLAGS) .
+	EVENTSOURCE_CHAOS_DURATION='$(KILLS)' EVENTSOURCE_CHAOS_SEED='$(SEED)' $(WITH_SERVERS) postgres dynamodb -- \
+		$(GO) -C chaos test -race -count 1 -timeout 0 -v -run '^TestEachEventIsHandled.*WhateverHappens$$' $(TESTFLAGS) .
 
 .PHONY: fmt
 fmt: ## format the code

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/internal/testenv"
 	"github.com/eventsource-go/eventsource/store/dynamostore"
@@ -16,22 +18,26 @@ import (
 // dynamo is a DynamoDB with a table of events, and a network in front of it.
 type dynamo struct {
 	server  *testenv.DynamoDBServer
+	client  *dynamodb.Client // past the network
 	valve   *valve
 	network *network
 	store   *dynamostore.Store // past the network
 	repo    eventsource.Repository
 }
 
-const table = "events"
+const (
+	table           = "events"
+	checkpointTable = "checkpoints"
+)
 
 func newDynamo(t *testing.T, shards int) *dynamo {
 	t.Helper()
 	d := &dynamo{server: testenv.NewDynamoDBServer(t)}
-	client := testenv.NewDynamoDBClient(d.server.URL(), new(http.Transport))
-	if err := dynamostore.CreateTable(t.Context(), client, table, dynamostore.TableOptions{Shards: shards}); err != nil {
+	d.client = testenv.NewDynamoDBClient(d.server.URL(), new(http.Transport))
+	if err := dynamostore.CreateTable(t.Context(), d.client, table, dynamostore.TableOptions{Shards: shards}); err != nil {
 		t.Fatal(err)
 	}
-	d.store = dynamostore.New(client, table)
+	d.store = dynamostore.New(d.client, table)
 	d.repo = eventsource.NewRepository(d.store, serializer())
 	var err error
 	if d.valve, err = newValve(d.server.Address()); err != nil {

@@ -6,10 +6,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // valve is a proxy whose connections can be half-closed, which Toxiproxy's cannot:
-// one side has said that it sends no more, and the other may still.
+// one side has said that it sends no more, and the other may still. It can also forget
+// connections, as a firewall does: what is sent is lost, and nobody is told.
 type valve struct {
 	listener net.Listener
 	target   string
@@ -19,7 +21,10 @@ type valve struct {
 }
 
 // pipe is a connection through a valve.
-type pipe struct{ client, server *net.TCPConn }
+type pipe struct {
+	client, server *net.TCPConn
+	forgotten      atomic.Bool
+}
 
 // newValve returns a proxy for a server at an address, which listens.
 func newValve(target string) (*valve, error) {
@@ -51,7 +56,7 @@ func (v *valve) serve(client *net.TCPConn) {
 		return
 	}
 	defer func() { _ = server.Close() }()
-	p := &pipe{client, server.(*net.TCPConn)}
+	p := &pipe{client: client, server: server.(*net.TCPConn)}
 	v.mu.Lock()
 	v.open[p] = struct{}{}
 	v.mu.Unlock()
@@ -62,18 +67,42 @@ func (v *valve) serve(client *net.TCPConn) {
 	}()
 
 	var wg sync.WaitGroup
-	wg.Go(func() { pass(p.client, p.server) })
-	wg.Go(func() { pass(p.server, p.client) })
+	wg.Go(func() { p.pass(p.client, p.server) })
+	wg.Go(func() { p.pass(p.server, p.client) })
 	wg.Wait()
 }
 
 // pass copies one direction, and passes its end on, but not that of the other.
-func pass(from, to *net.TCPConn) {
-	if _, err := io.Copy(to, from); err != nil {
+func (p *pipe) pass(from, to *net.TCPConn) {
+	if _, err := io.Copy(lossy{to, p}, from); err != nil {
 		_, _ = from.Close(), to.Close()
 		return
 	}
-	_ = to.CloseWrite()
+	if !p.forgotten.Load() {
+		_ = to.CloseWrite()
+	}
+}
+
+// lossy is where what comes through a pipe is written to.
+type lossy struct {
+	to   io.Writer
+	pipe *pipe
+}
+
+func (l lossy) Write(data []byte) (int, error) {
+	if l.pipe.forgotten.Load() {
+		return len(data), nil
+	}
+	return l.to.Write(data)
+}
+
+// forget loses all that is sent from now on through the connections that are open.
+func (v *valve) forget() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for p := range v.open {
+		p.forgotten.Store(true)
+	}
 }
 
 // halfClose tells one side of each open connection that no more will come.
@@ -92,6 +121,14 @@ func (v *valve) halfClose(toServer bool) {
 func (v *valve) fault() fault {
 	return fault{"connections half-closed", 3, func(_ context.Context, random *rand.Rand) (healer, error) {
 		v.halfClose(random.IntN(2) == 0)
+		return nil, nil
+	}}
+}
+
+// forgetting has connections forgotten.
+func (v *valve) forgetting() fault {
+	return fault{"connections forgotten", 3, func(context.Context, *rand.Rand) (healer, error) {
+		v.forget()
 		return nil, nil
 	}}
 }

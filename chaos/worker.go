@@ -62,6 +62,8 @@ type Config struct {
 
 	// Soak, unless nil, has it take part in a soak instead: it keeps no history.
 	Soak *Soak
+	// Projecting, unless nil, has it run projections as well.
+	Projecting *Projecting
 }
 
 // process is the name in the history.
@@ -135,6 +137,13 @@ func work(text string, commands io.Reader, answers io.Writer) (err error) {
 	}
 	for i := range config.Readers {
 		reading.Go(func() { w.newReader(i).run() })
+	}
+	if config.Projecting != nil {
+		p, err := w.newProjector()
+		if err != nil {
+			return err
+		}
+		reading.Go(p.run)
 	}
 
 	lines := bufio.NewReader(commands)

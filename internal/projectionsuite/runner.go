@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -85,7 +87,20 @@ func RunRunner(t *testing.T, open func(t *testing.T) Backend) {
 		{"Divergence", testDivergence},
 		{"Refusals", testRefusals},
 	} {
-		t.Run(group.name, func(t *testing.T) { group.run(t, run) })
+		t.Run(group.name, func(t *testing.T) {
+			if group.name != "Leaks" {
+				t.Parallel()
+			}
+			group.run(t, run)
+		})
+	}
+}
+
+// SideBySide is for TestMain: n tests run side by side, more than there are processors,
+// for those of the runner wait most of the time. On the command line, -parallel sets it again.
+func SideBySide(n int) {
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/eventsource-go/eventsource/internal/projectionsuite"
 	"github.com/eventsource-go/eventsource/internal/testenv"
 	"github.com/eventsource-go/eventsource/projection"
 	"github.com/eventsource-go/eventsource/projection/dynamoprojection"
@@ -19,6 +20,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "10"); err != nil {
 		panic(err)
 	}
+	projectionsuite.SideBySide(4)
 	os.Exit(testenv.Main(m))
 }
 

@@ -14,9 +14,13 @@ import (
 	"github.com/eventsource-go/eventsource/projection/sqlprojection"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+func TestMain(m *testing.M) {
+	projectionsuite.SideBySide(8)
+	os.Exit(testenv.Main(m))
+}
 
 func TestCheckpoints(t *testing.T) {
+	t.Parallel()
 	projectionsuite.Run(t, func(t *testing.T) projection.Checkpoints {
 		return sqlprojection.NewCheckpoints(migrated(t, testenv.Postgres(t)))
 	})

@@ -87,6 +87,7 @@ func TestEachEventCountsOnceWhereverTheEventsAreAndWhateverBreaks(t *testing.T) 
 }
 
 func TestCheckpointsThroughPgBouncer(t *testing.T) {
+	t.Parallel()
 	server := testenv.NewCluster(t)
 	direct := testenv.Pool(t, server.URL())
 	for mode, test := range map[string]struct {
