@@ -33,10 +33,11 @@ test: ## vet, lint and all tests, with PostgreSQL and DynamoDB in containers
 	$(call each,$(LINT))
 	$(WITH_SERVERS) postgres dynamodb -- $(MAKE) --no-print-directory run-tests
 
-# The benchmarks run once each, to see that they work.
+# Four packages at once, since many of their tests wait. The benchmarks run once each, to
+# see that they work.
 .PHONY: run-tests
 run-tests:
-	$(call each,$(GO) test -race -timeout 20m $(TESTFLAGS) ./...)
+	$(call each,$(GO) test -race -timeout 20m -p 4 $(TESTFLAGS) ./...)
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store/memstore ./store/sqlstore ./store/dynamostore
 
 .PHONY: bench

@@ -21,8 +21,8 @@ var (
 	// [DefinitionError].
 	ErrDefinitionChanged = errors.New("eventsource/projection: definition has changed")
 
-	// ErrSuperseded is returned by Run when a later version has taken over and this one
-	// was dropped.
+	// ErrSuperseded is returned by Run when a later version is active and this one was
+	// dropped, or has never run; and when a version is dropped while it runs.
 	ErrSuperseded = errors.New("eventsource/projection: superseded by another version")
 
 	// ErrUnknown is returned when there is no projection, version or parked event of
@@ -60,7 +60,7 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	return fmt.Sprintf("%v: version %d of %q is at %s and has handled %s last, and the store's last event is %q; if the events were restored from a copy, reset the projection",
+	return fmt.Sprintf("%v: version %d of %q is at %s, the last event that it handled is %s, and the store's last event is %q; if the events were restored from a copy, reset the projection",
 		ErrDiverged, e.Version, e.Projection, e.Position, orNone(e.LastEvent), e.Head)
 }
 
@@ -132,7 +132,7 @@ func misconfigured(format string, args ...any) error {
 
 func orNone(s string) string {
 	if s == "" {
-		return "nothing"
+		return "none"
 	}
 	return s
 }

@@ -196,16 +196,19 @@ func (w *worker) attempt(ctx context.Context, items []item, position string) (do
 // if the handler wants that.
 func (w *worker) handleAndMove(ctx context.Context, events []eventsource.Event, move Move) error {
 	var failed *failedError
+	late := false // the handler
 	handle := func(ctx context.Context) error {
 		if len(events) == 0 {
 			return nil
 		}
 		if w.config.handlerTimeout > 0 {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, w.config.handlerTimeout)
+			ctx, cancel = context.WithTimeoutCause(ctx, w.config.handlerTimeout, errHandlerTooSlow)
 			defer cancel()
 		}
-		if err := call(ctx, w.handler, events); err != nil {
+		err := call(ctx, w.handler, events)
+		late = errors.Is(context.Cause(ctx), errHandlerTooSlow)
+		if err != nil {
 			failed = &failedError{index: -1, err: err}
 			var partial *partialError
 			switch {
@@ -249,6 +252,8 @@ func (w *worker) handleAndMove(ctx context.Context, events []eventsource.Event, 
 	case err == nil:
 		w.acknowledged(began, ack)
 		return nil
+	case late && failed != nil: // that its connection is broken is its own doing
+		return failed
 	case errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFenced):
 		return fmt.Errorf("handle events: %w", hide(err))
 	case failed != nil:
@@ -257,6 +262,9 @@ func (w *worker) handleAndMove(ctx context.Context, events []eventsource.Event, 
 		return &failedError{index: -1, err: err}
 	}
 }
+
+// errHandlerTooSlow is why a handler's context ended that took longer than it may.
+var errHandlerTooSlow = errors.New("eventsource/projection: handler took too long")
 
 // hide keeps a handler's error from being taken for one: it says nothing about the event.
 func hide(err error) error {
@@ -283,9 +291,9 @@ func (w *worker) giveUp(ctx context.Context, it *item, tries int, cause error) e
 	}
 	switch w.config.onFailure {
 	case Skip:
-		it.park = w.record(it, StateSkipped, tries, cause.Error())
+		it.park = w.record(it, StateSkipped, tries, textOf(cause))
 	case Park:
-		it.park = w.record(it, StateParked, tries, cause.Error())
+		it.park = w.record(it, StateParked, tries, textOf(cause))
 		w.parked[it.record.AggregateID] = true
 	default:
 		return err
@@ -305,6 +313,6 @@ func (w *worker) record(it *item, state ParkedState, tries int, cause string) *P
 	return &Parked{
 		Name: w.name, Version: w.row.Version,
 		SequenceID: it.record.SequenceID, AggregateID: it.record.AggregateID, AggregateVersion: it.record.Version, Type: it.record.Type,
-		State: state, Error: text(cause), Tries: tries, Time: time.Now(),
+		State: state, Error: cause, Tries: tries, Time: time.Now(),
 	}
 }

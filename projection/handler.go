@@ -37,8 +37,14 @@ type Transactional interface {
 }
 
 // Handled says that the first n events of a batch were handled, and that the next one
-// was not, because of err. Without, all of them are tried again.
-func Handled(n int, err error) error { return &partialError{n: n, err: err} }
+// was not, because of err. Without, all of them are tried again. A nil err is an error that
+// says so.
+func Handled(n int, err error) error {
+	if err == nil {
+		err = errors.New("eventsource/projection: Handled was called without an error")
+	}
+	return &partialError{n: n, err: err}
+}
 
 type partialError struct {
 	n   int
@@ -48,8 +54,13 @@ type partialError struct {
 func (e *partialError) Error() string { return e.err.Error() }
 func (e *partialError) Unwrap() error { return e.err }
 
-// Permanent says that it makes no sense to try again.
-func Permanent(err error) error { return &permanentError{err} }
+// Permanent says that it makes no sense to try again. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
 
 type permanentError struct{ err error }
 
@@ -170,7 +181,7 @@ func ByType(handlers ...Handler) Handler {
 			continue
 		}
 		types := typesOf(inner)
-		h.err = errors.Join(h.err, errOf(inner))
+		h.err = errors.Join(h.err, handlerErr(inner))
 		h.transactional = h.transactional || isTransactional(inner)
 		all = all || len(types) == 0
 		h.types = append(h.types, types...)
@@ -217,7 +228,7 @@ func SideEffect(inner Handler) Handler {
 		return &handler{err: misconfigured("handler of SideEffect is nil")}
 	}
 	return &handler{
-		types: typesOf(inner), transactional: isTransactional(inner), err: errOf(inner),
+		types: typesOf(inner), transactional: isTransactional(inner), err: handlerErr(inner),
 		handle: func(ctx context.Context, events []eventsource.Event) error {
 			if Silent(ctx) {
 				return nil
@@ -233,7 +244,7 @@ func InTransaction(inner Handler) Handler {
 	if isNil(inner) {
 		return &handler{err: misconfigured("handler of InTransaction is nil")}
 	}
-	return &handler{types: typesOf(inner), transactional: true, err: errOf(inner), handle: inner.Handle}
+	return &handler{types: typesOf(inner), transactional: true, err: handlerErr(inner), handle: inner.Handle}
 }
 
 // handler is a Handler made of a function.
@@ -255,7 +266,15 @@ func (h *handler) EventTypes() []string { return slices.Clone(h.types) }
 func (h *handler) Transactional() bool  { return h.transactional }
 func (h *handler) Err() error           { return h.err }
 
-// errOf asks a handler or checkpoints what was wrong when they were made.
+// handlerErr is what was wrong when a handler of this package was made.
+func handlerErr(h Handler) error {
+	if h, ok := h.(*handler); ok {
+		return h.err
+	}
+	return nil
+}
+
+// errOf asks checkpoints what was wrong when they were made.
 func errOf(v any) error {
 	if v, ok := v.(interface{ Err() error }); ok {
 		return v.Err()

@@ -59,8 +59,8 @@ const (
 // WaitFor returns when the active version of the projection has handled the event with
 // this sequence ID, or has left it out, and all events before it; so that its read model
 // shows what was saved. It looks at the checkpoint after a millisecond first, and then
-// less often, down to 20 times a second. A projection that has never run is waited for
-// too. An event that is parked counts as handled. "" is there at once.
+// less often, down to 20 times a second. A projection that has never run, that has stopped or
+// that nobody runs is waited for too: give it a context with a deadline. An event that is parked counts as handled. "" is there at once.
 //
 // Errors: [eventsource.ErrInvalidSequenceID]; the context's, with how far the projection is.
 func (m *Manager) WaitFor(ctx context.Context, name, sequenceID string) error {
@@ -68,13 +68,16 @@ func (m *Manager) WaitFor(ctx context.Context, name, sequenceID string) error {
 	if err = errors.Join(m.err, err); err != nil || sequenceID == "" {
 		return err
 	}
-	at := "has never run"
+	at := "was not looked up"
 	err = m.poll(ctx, name, func(s *state) bool {
 		active := s.active()
 		if active == nil {
+			at = "has never run"
 			return false
 		}
-		at = "is at " + orNone(active.position())
+		if at = "is at " + active.position(); active.position() == "" {
+			at = "has handled nothing yet"
+		}
 		return active.position() >= sequenceID
 	})
 	if ctx.Err() != nil && err != nil {
@@ -102,13 +105,9 @@ func (m *Manager) WaitUntilActive(ctx context.Context, name string, version int)
 	if m.err != nil {
 		return m.err
 	}
-	active := 0
-	err := m.poll(ctx, name, func(s *state) bool {
-		active = s.head.Active
-		return active == version
-	})
+	err := m.poll(ctx, name, func(s *state) bool { return s.head.Active == version })
 	if ctx.Err() != nil && err != nil {
-		return fmt.Errorf("eventsource/projection: waiting for version %d of %q to become active, version %d is: %w", version, name, active, err)
+		return fmt.Errorf("eventsource/projection: waiting for version %d of %q to become active: %w", version, name, err)
 	}
 	return err
 }
@@ -200,11 +199,20 @@ func (m *Manager) find(ctx context.Context, name string, number int) (*state, *v
 // for all. Those that it has handled before it handles silently (see [SideEffect]). Parked
 // and skipped events that come again are forgotten. Processes that run it stop for a moment and go on from there. What the
 // handler has written is not undone: empty the tables of a read model first, or better
-// make a new version.
+// make a new version. A sequence ID beyond the last event is [eventsource.ErrInvalidQuery].
 func (m *Manager) Reset(ctx context.Context, name string, version int, sequenceID string) error {
 	sequenceID, err := eventsource.ParseSequenceID(sequenceID)
 	if err = errors.Join(m.err, err); err != nil {
 		return err
+	}
+	if reporter, ok := m.feed.Store().(eventsource.HorizonReporter); ok {
+		horizon, err := reporter.Horizon(ctx)
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return unavailable("read the horizon", err)
+		}
+		if err == nil && sequenceID > horizon.Head {
+			return fmt.Errorf("%w: %s is beyond the last event, %q", eventsource.ErrInvalidQuery, sequenceID, horizon.Head)
+		}
 	}
 	c := newContender(m.checkpoints, newOwner(), m.lease)
 	for {
@@ -292,7 +300,7 @@ func (m *Manager) ResetToTime(ctx context.Context, name string, version int, t t
 		}
 		return m.Reset(ctx, name, version, before(record.SequenceID))
 	}
-	return fmt.Errorf("%w: no event has a timestamp of %v or later", ErrUnknown, t)
+	return fmt.Errorf("%w: no event has a timestamp of %s or later", ErrUnknown, t.Format(time.RFC3339Nano))
 }
 
 // Promote has a version take over as soon as it is level with the active one, also one

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Memory keeps checkpoints in memory. It is safe for concurrent use.
+// Memory keeps checkpoints in memory. It is made by [NewMemory], and safe for concurrent use.
 type Memory struct {
 	mu     sync.Mutex
 	rows   map[rowKey]Row

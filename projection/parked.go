@@ -11,6 +11,16 @@ import (
 	"github.com/eventsource-go/eventsource"
 )
 
+// textOf is what an error says, even if that panics, as with a nil pointer.
+func textOf(cause error) (s string) {
+	defer func() {
+		if p := recover(); p != nil {
+			s = fmt.Sprintf("%T whose text cannot be had: %v", cause, p)
+		}
+	}()
+	return text(cause.Error())
+}
+
 // text is a text that can be stored everywhere, and is not too long.
 func text(s string) string {
 	if len(s) > maxErrorText {
@@ -165,7 +175,7 @@ func (w *worker) find(ctx context.Context, p *Parked) (*eventsource.Record, erro
 // failedAgain records the failure and forgets the requests for what comes after it.
 func (w *worker) failedAgain(ctx context.Context, rest []Parked, failed *failedError) error {
 	first := &rest[0]
-	first.Request, first.Error, first.Tries = RequestNone, text(failed.Error()), first.Tries+1
+	first.Request, first.Error, first.Tries = RequestNone, textOf(failed.err), first.Tries+1
 	w.config.logger.WarnContext(ctx, "projection: parked event failed again", slog.Any("error", failed.err),
 		slog.String("sequence_id", first.SequenceID), slog.String("aggregate_id", first.AggregateID))
 	if err := w.move(ctx, Move{Park: rest[:1]}); err != nil {

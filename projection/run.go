@@ -143,7 +143,7 @@ func (r *runner) look(ctx context.Context) error {
 	}
 	r.stats.failed(err)
 	r.due = r.pauses.next()
-	r.config.logger.WarnContext(ctx, "projection: checkpoints cannot be reached, will try again",
+	r.config.logger.WarnContext(ctx, "projection: checkpoints failed, will try again",
 		slog.Any("error", err), slog.Duration("in", r.due))
 	return nil
 }
@@ -239,8 +239,9 @@ func (r *runner) start(ctx context.Context, s *state, v *version, part partition
 	r.config.logger.InfoContext(ctx, "projection: partition is worked on here",
 		slog.Int("partition", part.row.Partition), slog.String("position", part.row.Position))
 	go func() {
+		w.err = fmt.Errorf("%w: the handler ended its goroutine (runtime.Goexit), as FailNow of a test does", ErrEventFailed)
+		defer func() { r.ended <- w }()
 		w.err = w.run(ctx)
-		r.ended <- w
 	}()
 }
 

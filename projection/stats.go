@@ -356,6 +356,8 @@ type Progress struct {
 	Level bool
 	// Running says that Run runs.
 	Running bool
+	// Ended says that Run has ended, or cannot run since the arguments of [New] cannot be.
+	Ended bool
 }
 
 // Progress tells how far the projection is while Run runs here. It asks no database:
@@ -372,7 +374,7 @@ func (p *Projection) Progress() Progress {
 		}
 	}
 	s.interested = now
-	progress := Progress{Done: s.counts.handled, Total: -1, Left: -1, Rate: s.rate(now), Running: s.phase == running}
+	progress := Progress{Done: s.counts.handled, Total: -1, Left: -1, Rate: s.rate(now), Running: s.phase == running, Ended: s.phase == ended || p.err != nil}
 	level, _ := s.isLevel()
 	progress.Level = progress.Running && level && (s.hasAll() || s.sampled != nil && s.sampled.level)
 	left := s.left()

@@ -24,7 +24,7 @@ func (r *runner) register(ctx context.Context) (*state, error) {
 		v := s.versions[p.config.version]
 		switch {
 		case v == nil && (r.registered || p.config.version < s.head.Active):
-			return nil, fmt.Errorf("%w: version %d of %q was dropped; active is version %d", ErrSuperseded, p.config.version, p.name, s.head.Active)
+			return nil, fmt.Errorf("%w: version %d of %q was dropped, or never run; active is version %d", ErrSuperseded, p.config.version, p.name, s.head.Active)
 		case v != nil && !slices.Equal(v.data.Types, p.definition):
 			return nil, &DefinitionError{Projection: p.name, Version: p.config.version, Started: v.data.Types, Now: p.definition}
 		case v != nil:

@@ -25,7 +25,7 @@ const (
 	candidatePoll = 250 * time.Millisecond
 )
 
-var errLeaseLost = fmt.Errorf("%w: could not be renewed in time", ErrFenced)
+var errLeaseLost error = &hiddenError{ErrFenced, "eventsource/projection: lease could not be renewed in time"}
 
 // worker works on a partition under one lease.
 type worker struct {

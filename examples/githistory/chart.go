@@ -32,6 +32,10 @@ func drawWeeks(w io.Writer, commits map[time.Time]int) {
 		columns[number(monday)/each] += float64(n) / float64(each)
 	}
 
+	if len(columns) == 1 { // one point is no line
+		fmt.Fprintf(w, "\n%.0f commits, all in week %s\n\n", columns[0], isoWeek(mondays[0]))
+		return
+	}
 	caption := "commits by week"
 	if each > 1 {
 		caption = fmt.Sprintf("commits by week, the mean of %d in each column", each)

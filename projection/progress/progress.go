@@ -93,7 +93,7 @@ func follow(ctx context.Context, reporter Reporter, to display) error {
 		case p.Level:
 			to.end(p)
 			return nil
-		case ran && !p.Running:
+		case p.Ended || ran && !p.Running:
 			to.end(p)
 			return ErrEnded
 		}

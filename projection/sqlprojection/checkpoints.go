@@ -34,9 +34,10 @@ import (
 // no closing, and takes one connection of the pool for the time of a call.
 type Checkpoints struct {
 	config
-	pool *pgxpool.Pool
-	sql  *statements
-	err  error
+	pool  *pgxpool.Pool
+	slots chan struct{} // of transactions, one less than there are connections
+	sql   *statements
+	err   error
 }
 
 var (
@@ -44,14 +45,23 @@ var (
 	_ projection.Transactor  = (*Checkpoints)(nil)
 )
 
-// NewCheckpoints returns checkpoints on the caller's pool, which it never closes. A nil
-// pool and options that cannot be make every method return
+// NewCheckpoints returns checkpoints on the caller's pool, which it never closes. Each
+// partition that is worked on takes a connection while its handler works, and now and then another one to
+// renew its lease. So transactions take one connection less than the pool may have; others
+// wait. Let the pool have at least one more than there are partitions, and more if others use it. A nil
+// pool, one of a single connection and options that cannot be make every method return
 // [eventsource.ErrMisconfigured].
 func NewCheckpoints(pool *pgxpool.Pool, opts ...Option) *Checkpoints {
 	c := &Checkpoints{pool: pool, config: newConfig(opts)}
 	c.err = c.check()
-	if c.err == nil && pool == nil {
+	switch {
+	case c.err != nil:
+	case pool == nil:
 		c.err = misconfigured("pool is nil")
+	case pool.Config().MaxConns < 2:
+		c.err = misconfigured("the pool has one connection at most; a second one renews the lease while a handler works")
+	default:
+		c.slots = make(chan struct{}, pool.Config().MaxConns-1)
 	}
 	c.sql = newStatements(c.config)
 	return c

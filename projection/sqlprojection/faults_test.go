@@ -388,7 +388,7 @@ func TestARowThatAppearsDuringAnUpdateIsStaleAndDoesNotEndTheTransaction(t *test
 func TestATransactionLeavesTheSessionAsItWas(t *testing.T) {
 	url := testenv.Postgres(t)
 	migrated(t, url)
-	pool := testenv.Pool(t, url, func(c *pgxpool.Config) { c.MaxConns = 1 })
+	pool := testenv.Pool(t, url, func(c *pgxpool.Config) { c.MaxConns = 2 })
 	settings := func() (all string) {
 		if err := pool.QueryRow(t.Context(), `SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings`).Scan(&all); err != nil {
 			t.Fatal(err)

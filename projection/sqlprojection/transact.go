@@ -56,6 +56,13 @@ func (c *Checkpoints) do(ctx context.Context, doing string, call func(db databas
 		return c.err
 	}
 	if tx, inside := ctx.Value(ownTxKey{c}).(pgx.Tx); inside {
+		// What the server said with its last answer; there is no round trip for it.
+		switch tx.Conn().PgConn().TxStatus() {
+		case 'I':
+			return ErrNotInControl
+		case 'E':
+			return errSwallowed
+		}
 		return c.translate(ctx, doing, call(tx))
 	}
 	conn, err := c.acquire(ctx)
@@ -101,6 +108,12 @@ func (c *Checkpoints) Transact(ctx context.Context, fn func(ctx context.Context)
 	if ctx.Value(ownTxKey{c}) != nil {
 		return misconfigured("Transact was called in a transaction of the same checkpoints: nesting them is not possible")
 	}
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return fmt.Errorf("eventsource/sqlprojection: wait for other transactions: %w", ctx.Err())
+	}
 	conn, tx, err := c.begin(ctx)
 	if err != nil {
 		return err
@@ -120,6 +133,10 @@ func (c *Checkpoints) Transact(ctx context.Context, fn func(ctx context.Context)
 	rollback(ctx, tx)
 	return c.undone(ctx, conn.Conn(), err)
 }
+
+// errSwallowed is returned where a handler went on after an error that has ended its
+// transaction.
+var errSwallowed = errors.New("eventsource/sqlprojection: a statement has failed, but the handler did not return its error")
 
 // begin begins a transaction. Nothing that goes wrong here is a handler's fault.
 func (c *Checkpoints) begin(ctx context.Context) (*pgxpool.Conn, pgx.Tx, error) {
@@ -180,7 +197,7 @@ func (c *Checkpoints) committed(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, pgx.ErrTxCommitRollback):
-		return fmt.Errorf("eventsource/sqlprojection: a statement has failed, but the handler did not return its error: %w", err)
+		return fmt.Errorf("%w: %w", errSwallowed, err)
 	case sqlState(err) == codeIdleInTransaction, refused(err):
 		return c.translate(ctx, doing, err)
 	}
