@@ -183,6 +183,8 @@ func (w *worker) attempt(ctx context.Context, items []item, position string) (do
 			part.Handled++
 		}
 	}
+	ctx, cancel := detached(ctx, w.config.lease) // also if the projection is to end
+	defer cancel()
 	if err := w.move(ctx, part); err != nil {
 		return 0, err
 	}
@@ -213,7 +215,10 @@ func (w *worker) handleAndMove(ctx context.Context, events []eventsource.Event, 
 			var partial *partialError
 			switch {
 			case errors.As(err, &partial) && partial.n >= 0 && partial.n < len(events):
-				failed.index, failed.err = partial.n, partial.err
+				failed.index = partial.n
+				if err == error(partial) { //nolint:errorlint // what is around it stays
+					failed.err = partial.err
+				}
 			case len(events) == 1:
 				failed.index = 0
 			}
@@ -252,7 +257,7 @@ func (w *worker) handleAndMove(ctx context.Context, events []eventsource.Event, 
 	case err == nil:
 		w.acknowledged(began, ack)
 		return nil
-	case late && failed != nil: // that its connection is broken is its own doing
+	case failed != nil && (late || err == error(failed)): //nolint:errorlint // as it was returned, whatever it wraps; one that is late breaks its connection
 		return failed
 	case errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFenced):
 		return fmt.Errorf("handle events: %w", hide(err))

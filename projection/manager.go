@@ -122,7 +122,7 @@ func (m *Manager) Parked(ctx context.Context, name string, version int, after st
 	if err = errors.Join(m.err, err); err != nil {
 		return nil, err
 	}
-	if _, _, err := m.find(ctx, name, version); err != nil {
+	if _, err := m.find(ctx, name, version); err != nil {
 		return nil, err
 	}
 	return m.checkpoints.Parked(ctx, ParkedQuery{Name: name, Version: version, After: after, Limit: limit})
@@ -180,24 +180,24 @@ func (m *Manager) request(ctx context.Context, name string, version int, request
 }
 
 // find loads a projection that has this version.
-func (m *Manager) find(ctx context.Context, name string, number int) (*state, *version, error) {
+func (m *Manager) find(ctx context.Context, name string, number int) (*state, error) {
 	if m.err != nil {
-		return nil, nil, m.err
+		return nil, m.err
 	}
 	s, err := loadState(ctx, m.checkpoints, name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	v := s.versions[number]
-	if v == nil {
-		return nil, nil, fmt.Errorf("%w: version %d of projection %q", ErrUnknown, number, name)
+	if s.versions[number] == nil {
+		return nil, fmt.Errorf("%w: version %d of projection %q", ErrUnknown, number, name)
 	}
-	return s, v, nil
+	return s, nil
 }
 
 // Reset sets a version back, or on, to handle the events after a sequence ID; "" stands
 // for all. Those that it has handled before it handles silently (see [SideEffect]). Parked
-// and skipped events that come again are forgotten. Processes that run it stop for a moment and go on from there. What the
+// and skipped events that come again are forgotten. A parked event counts as handled: retry it
+// first, or its side effects are lost. Processes that run it stop for a moment and go on from there. What the
 // handler has written is not undone: empty the tables of a read model first, or better
 // make a new version. A sequence ID beyond the last event is [eventsource.ErrInvalidQuery].
 func (m *Manager) Reset(ctx context.Context, name string, version int, sequenceID string) error {
@@ -220,7 +220,7 @@ func (m *Manager) Reset(ctx context.Context, name string, version int, sequenceI
 		if err != nil {
 			return err
 		}
-		err = m.reset(ctx, s, version, sequenceID)
+		err = m.reset(ctx, h, s, version, sequenceID)
 		h.releaseAll(ctx)
 		if !errors.Is(err, ErrStale) && !errors.Is(err, ErrFenced) {
 			return err
@@ -229,7 +229,7 @@ func (m *Manager) Reset(ctx context.Context, name string, version int, sequenceI
 }
 
 // reset is for who holds all leases of the version.
-func (m *Manager) reset(ctx context.Context, s *state, number int, sequenceID string) error {
+func (m *Manager) reset(ctx context.Context, h *hold, s *state, number int, sequenceID string) error {
 	if err := m.forgetAfter(ctx, &s.versions[number].partitions[0].row, sequenceID); err != nil {
 		return err
 	}
@@ -237,10 +237,10 @@ func (m *Manager) reset(ctx context.Context, s *state, number int, sequenceID st
 	if err != nil {
 		return err
 	}
-	v := s.versions[number]
-	if v == nil {
+	if !h.owns(s) { // deleting many takes its time
 		return ErrStale
 	}
+	v := s.versions[number]
 	v.data.Silent = merge(v.data.Silent, v.spans())
 	put, _ := relayout(v, v.data.Partitions, []span{{0, slots, sequenceID}})
 	for i := range put {
@@ -308,7 +308,7 @@ func (m *Manager) ResetToTime(ctx context.Context, name string, version int, t t
 // takes back a promotion that has not happened yet.
 func (m *Manager) Promote(ctx context.Context, name string, version int) error {
 	for {
-		s, _, err := m.find(ctx, name, version)
+		s, err := m.find(ctx, name, version)
 		if err != nil {
 			return err
 		}
@@ -328,26 +328,37 @@ func (m *Manager) Promote(ctx context.Context, name string, version int) error {
 // [eventsource.ErrMisconfigured], unless it is the only one, which drops the projection.
 // Tables of the read model are the application's to drop.
 func (m *Manager) Drop(ctx context.Context, name string, version int) error {
+	c := newContender(m.checkpoints, newOwner(), m.lease)
 	for {
-		s, v, err := m.find(ctx, name, version)
+		if s, err := m.find(ctx, name, version); err != nil {
+			return err
+		} else if s.head.Active == version && len(s.versions) > 1 {
+			return misconfigured("version %d of %q is the active one and cannot be dropped", version, name)
+		}
+		h, s, err := c.takeAll(ctx, name, version)
 		if err != nil {
 			return err
 		}
-		remove := v.rows()
-		if s.head.Active == version {
-			if len(s.versions) > 1 {
-				return misconfigured("version %d of %q is the active one and cannot be dropped", version, name)
-			}
-			remove = append(remove, s.row)
-		}
-		if err := m.checkpoints.Update(ctx, nil, remove); errors.Is(err, ErrStale) {
-			if err := sleep(ctx, firstWait); err != nil {
-				return err
-			}
-			continue
-		} else if err != nil {
+		err = m.drop(ctx, s, version)
+		h.releaseAll(ctx)
+		if !errors.Is(err, ErrStale) && !errors.Is(err, ErrFenced) {
 			return err
 		}
-		return m.checkpoints.DeleteParked(ctx, name, version)
 	}
+}
+
+// drop is for who holds all leases of the version. The rows go last, so that it can be
+// repeated.
+func (m *Manager) drop(ctx context.Context, s *state, number int) error {
+	remove := s.versions[number].rows()
+	if s.head.Active == number {
+		if len(s.versions) > 1 {
+			return ErrStale // it is looked at again
+		}
+		remove = append(remove, s.row)
+	}
+	if err := m.checkpoints.DeleteParked(ctx, s.name, number); err != nil {
+		return err
+	}
+	return m.checkpoints.Update(ctx, nil, remove)
 }

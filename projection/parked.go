@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,6 +74,9 @@ func (w *worker) obey(ctx context.Context) error {
 	if err != nil {
 		return unavailable("look for requests", err)
 	}
+	if len(requested) == 0 {
+		return nil
+	}
 	retried := make(map[string]bool)
 	for i := range requested {
 		p := &requested[i]
@@ -89,6 +93,11 @@ func (w *worker) obey(ctx context.Context) error {
 			}
 		}
 	}
+	left, err := w.config.checkpoints.Parked(ctx, ParkedQuery{Name: w.name, Version: w.row.Version, Limit: 1})
+	if err != nil {
+		return unavailable("load parked events", err)
+	}
+	w.recorded = len(left) > 0
 	return nil
 }
 
@@ -102,17 +111,22 @@ func (w *worker) unpark(ctx context.Context, p *Parked, handled int64) error {
 
 // unparked sees whether the aggregate has parked events left.
 func (w *worker) unparked(ctx context.Context, aggregateID string) error {
-	left, err := w.config.checkpoints.Parked(ctx, ParkedQuery{Name: w.name, Version: w.row.Version, AggregateID: aggregateID})
-	if err != nil {
-		return unavailable("load parked events", err)
-	}
-	for i := range left {
-		if left[i].State == StateParked {
+	const few = 100
+	query := ParkedQuery{Name: w.name, Version: w.row.Version, AggregateID: aggregateID, Limit: few}
+	for {
+		page, err := w.config.checkpoints.Parked(ctx, query)
+		if err != nil {
+			return unavailable("load parked events", err)
+		}
+		if slices.ContainsFunc(page, func(p Parked) bool { return p.State == StateParked }) {
 			return nil
 		}
+		if len(page) < few {
+			delete(w.parked, aggregateID)
+			return nil
+		}
+		query.After = page[len(page)-1].SequenceID
 	}
-	delete(w.parked, aggregateID)
-	return nil
 }
 
 // retry handles the recorded events of an aggregate in order, up to the first one that

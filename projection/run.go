@@ -69,6 +69,7 @@ type runner struct {
 	registered    bool // the version has rows, or somebody has dropped them
 	repartitioned bool // the number of partitions is the one that is wanted, or was made so
 	due           time.Duration
+	stuckAt       *string // where the version was when it did not get level, nil if that has not happened
 }
 
 // run looks after the leases until the context ends or the projection has to stop.
@@ -100,6 +101,8 @@ func (r *runner) afterWorker(ctx context.Context, w *worker) error {
 	switch {
 	case ctx.Err() != nil || w.err == nil:
 		return nil
+	case errors.Is(w.err, ErrEventFailed): // whatever else the handler's error is
+		return w.err
 	case errors.Is(w.err, ErrFenced):
 		r.config.logger.WarnContext(ctx, "projection: lease was lost", slog.Any("error", w.err), slog.Int("partition", w.row.Partition))
 		return nil
@@ -154,6 +157,7 @@ func (r *runner) tryLook(ctx context.Context) error {
 		return err
 	}
 	v := s.versions[r.config.version]
+	r.stats.total.Store(int64(len(v.partitions)))
 	if !r.repartitioned && v.data.Partitions != r.config.partitions {
 		if err := r.repartition(ctx, r.contender); err != nil {
 			return err
@@ -164,11 +168,15 @@ func (r *runner) tryLook(ctx context.Context) error {
 	}
 	r.repartitioned = true
 	r.due = r.config.lease / 3
-	if err := r.acquire(ctx, s, v); err != nil {
+	if err := r.acquire(ctx, v); err != nil {
 		return err
 	}
-	if len(v.partitions) > 0 && v.partitions[0].row.Owner == r.contender.owner && r.mayTakeOver(s) {
+	if len(v.partitions) > 0 && v.partitions[0].row.Owner == r.contender.owner && r.mayTakeOver(s) && (r.stuckAt == nil || *r.stuckAt != v.position()) {
 		err := r.takeOver(ctx, s, r.takeover)
+		if r.stuckAt = nil; errors.Is(err, errNotLevel) {
+			position := v.position()
+			r.stuckAt = &position
+		}
 		if err != nil && !errors.Is(err, ErrStale) && ctx.Err() == nil {
 			r.config.logger.WarnContext(ctx, "projection: takeover failed, will try again", slog.Any("error", err))
 		}
@@ -180,7 +188,7 @@ func (r *runner) tryLook(ctx context.Context) error {
 }
 
 // acquire takes the leases that are free, and asks for one where others have more.
-func (r *runner) acquire(ctx context.Context, s *state, v *version) error {
+func (r *runner) acquire(ctx context.Context, v *version) error {
 	var free []Row
 	for i := range v.partitions {
 		row := &v.partitions[i].row
@@ -194,18 +202,36 @@ func (r *runner) acquire(ctx context.Context, s *state, v *version) error {
 		free = append(free, *row)
 	}
 	taken, err := r.contender.acquire(ctx, free)
-	for _, row := range taken {
-		part := &v.partitions[slices.IndexFunc(v.partitions, func(p partition) bool { return p.row.Partition == row.Partition })]
-		part.row = row
-		r.start(ctx, s, v, *part)
-	}
-	if err != nil {
-		return err
+	if startErr := r.startAll(ctx, taken); err != nil || startErr != nil {
+		return errors.Join(err, startErr)
 	}
 	if len(taken) < len(free) {
 		r.due = min(r.due, r.config.lease/100)
 	}
 	return r.balance(ctx, v)
+}
+
+// startAll starts workers on partitions whose leases were taken. What goes with their rows is
+// only certain from now on, for a Load is no snapshot.
+func (r *runner) startAll(ctx context.Context, taken []Row) error {
+	if len(taken) == 0 {
+		return nil
+	}
+	s, err := loadState(ctx, r.config.checkpoints, r.name)
+	if err != nil {
+		return err // the leases are this owner's, who takes them again
+	}
+	v := s.versions[r.config.version]
+	if v == nil {
+		return nil
+	}
+	for i := range v.partitions {
+		row := &v.partitions[i].row
+		if slices.ContainsFunc(taken, func(t Row) bool { return t.key() == row.key() && t.Token == row.Token }) {
+			r.start(ctx, s, v, v.partitions[i])
+		}
+	}
+	return nil
 }
 
 // balance asks whoever has most partitions for one, if that is at least two more than

@@ -46,6 +46,8 @@ type headData struct {
 	Active int `json:"active"`
 	// Promote is a version that shall become active, 0 for none.
 	Promote int `json:"promote,omitempty"`
+	// Highest is the highest version that ever was active. Up to it, Promote alone decides.
+	Highest int `json:"highest,omitempty"`
 }
 
 // versionData is the Data of a version's row.

@@ -23,6 +23,8 @@ const (
 
 // stats is what a projection knows of its own doing in this process, since Run began.
 type stats struct {
+	total atomic.Int64 // partitions of the version, when last looked
+
 	watching  atomic.Bool
 	p         *Projection
 	tally     tally
@@ -86,6 +88,7 @@ func (s *stats) start(p *Projection) {
 
 // begin notes that Run has begun, under this owner.
 func (s *stats) begin(owner string) {
+	s.total.Store(0)
 	s.mu.Lock()
 	s.phase, s.owner, s.ended, s.last, s.sampled = running, owner, nil, nil, nil
 	s.counts, s.points = counts{}, []point{{at: time.Now()}}
@@ -263,7 +266,10 @@ func (s *stats) due(now time.Time) bool {
 }
 
 // hasAll reports whether all partitions are worked on here. The caller holds the lock.
-func (s *stats) hasAll() bool { return len(s.partitions) == s.p.config.partitions }
+func (s *stats) hasAll() bool {
+	total := int(s.total.Load())
+	return total > 0 && len(s.partitions) == total
+}
 
 // isLevel reports whether all partitions that are worked on here are level, or since
 // when one is not. The caller holds the lock.

@@ -119,14 +119,20 @@ const (
 	// takeoverGap is how far behind the active version another one may be, in time
 	// between events, when it begins to take over.
 	takeoverGap = 2 * time.Second
-	// takeoverTimeout is for how long the active version may be held.
+	// takeoverTimeout is how long a takeover may take.
 	takeoverTimeout = 10 * time.Second
+	// takeoverPatience is for how long the active version is held while the other one
+	// gets no further.
+	takeoverPatience = time.Second
 )
+
+// errNotLevel says that a version does not get level, such as one that keeps failing.
+var errNotLevel = errors.New("eventsource/projection: version does not get level with the active one")
 
 // mayTakeOver reports whether the version is to become the active one, and is near enough.
 func (p *Projection) mayTakeOver(s *state) bool {
 	number := p.config.version
-	if number == s.head.Active || number != s.head.Promote && (p.config.manualTakeover || number < s.head.Active) {
+	if number == s.head.Active || number != s.head.Promote && (p.config.manualTakeover || number <= max(s.head.Highest, s.head.Active)) {
 		return false
 	}
 	mine, active := s.versions[number], s.active()
@@ -165,6 +171,7 @@ func (p *Projection) takeOver(ctx context.Context, s *state, c *contender) error
 		return err
 	}
 	defer h.releaseAll(ctx)
+	at, since := "", time.Now()
 	for {
 		if s.head.Active != h.version {
 			return nil // another process was faster
@@ -178,6 +185,11 @@ func (p *Projection) takeOver(ctx context.Context, s *state, c *contender) error
 			if !errors.Is(err, ErrStale) {
 				return err
 			}
+		}
+		if position := mine.position(); position != at {
+			at, since = position, time.Now()
+		} else if time.Since(since) > takeoverPatience {
+			return errNotLevel
 		}
 		if err := h.renew(ctx, s); err != nil {
 			return err
@@ -195,7 +207,11 @@ func (p *Projection) takeOver(ctx context.Context, s *state, c *contender) error
 func (p *Projection) activate(ctx context.Context, s *state) error {
 	mine, old := s.versions[p.config.version], s.active()
 	head := s.row
-	head.Data = encode(headData{Active: p.config.version})
+	next := headData{Active: p.config.version, Promote: s.head.Promote, Highest: max(s.head.Highest, s.head.Active, p.config.version)}
+	if next.Promote == next.Active {
+		next.Promote = 0
+	}
+	head.Data = encode(next)
 	var remove []Row
 	put := []Row{head}
 	if old != nil {
@@ -214,12 +230,10 @@ func (p *Projection) activate(ctx context.Context, s *state) error {
 		}
 	}
 	if err := p.step(ctx, true, func(ctx context.Context) error {
-		if p.config.dropOld && old != nil {
-			if err := p.config.checkpoints.DeleteParked(ctx, p.name, old.row.Version); err != nil {
-				return err
-			}
+		if err := p.config.checkpoints.Update(ctx, put, remove); err != nil || !p.config.dropOld || old == nil {
+			return err
 		}
-		return p.config.checkpoints.Update(ctx, put, remove)
+		return p.config.checkpoints.DeleteParked(ctx, p.name, old.row.Version)
 	}); err != nil {
 		return err
 	}

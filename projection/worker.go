@@ -111,7 +111,7 @@ func (w *worker) run(ctx context.Context) (err error) {
 
 // giveBack releases the lease, if it is still there and the worker is not to go on.
 func (w *worker) giveBack(ctx context.Context, err error) {
-	if errors.Is(err, ErrFenced) {
+	if errors.Is(err, ErrFenced) && !errors.Is(err, ErrEventFailed) {
 		return
 	}
 	ctx, cancel := detached(ctx, releaseTimeout)
@@ -234,6 +234,7 @@ func (w *worker) pass(ctx context.Context) error {
 			return err
 		}
 		if !w.active && w.bound <= w.position {
+			w.stats.level(w.row.Partition, w.position, true)
 			return nil
 		}
 	}
@@ -354,7 +355,7 @@ func (w *worker) decode(record *eventsource.Record) (event eventsource.Event, er
 // full reports whether the batch is to be handled. One that has read much for nothing
 // is, so that its position is not lost.
 func (b *batch) full(size int) bool {
-	return len(b.items) >= size || b.bytes >= maxBatchBytes || b.read >= 20*size
+	return len(b.items) >= size || b.bytes >= maxBatchBytes || b.read/20 >= size
 }
 
 // isSilent reports whether an event is to be handled silently.

@@ -203,7 +203,7 @@ func TestChartHasAllWeeksHoweverMany(t *testing.T) {
 		weeks        int
 		caption, end string
 	}{
-		{1, "commits by week", "2025-W01"},
+		{2, "commits by week", "2025-W01"},
 		{72, "commits by week", "2026-W20"},
 		{73, "commits by week, the mean of 2 in each column", "2026-W21"},
 		{400_000, "commits by week, the mean of 5556 in each column", ""},
@@ -222,5 +222,8 @@ func TestChartHasAllWeeksHoweverMany(t *testing.T) {
 	var out strings.Builder
 	if drawWeeks(&out, nil); out.Len() > 0 {
 		t.Errorf("without weeks it draws %s", out.String())
+	}
+	if drawWeeks(&out, map[time.Time]int{monday: 3}); strings.TrimSpace(out.String()) != "3 commits, all in week 2025-W01" {
+		t.Errorf("of one week it says %s", out.String())
 	}
 }

@@ -156,7 +156,7 @@ func testRefusals(t *testing.T, open opener) {
 
 	open.run(t, "options that are nil or set nothing leave the defaults", func(w *world) {
 		var j journal
-		p := projection.New(name, w.repository, j.handler("a"), nil, projection.WithCheckpoints(nil), projection.WithLogger(nil), projection.WithTakeover(nil))
+		p := projection.New(name, w.repository, j.handler("a"), nil, projection.WithLogger(nil), projection.WithTakeover(nil))
 		i := w.runInstance(p)
 		w.open(3, "a")
 		w.until("all is handled", func() bool { return j.count() == 3 })

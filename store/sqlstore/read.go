@@ -239,6 +239,8 @@ func (sel *selection) reached(last *page) string {
 		return last.horizon.end
 	case len(last.records) == 0:
 		return ""
+	case last.horizon.end != "": // it was read by a horizon of its own
+		return min(sel.bound.end, last.horizon.end)
 	default:
 		return sel.bound.end
 	}
