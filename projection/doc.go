@@ -18,7 +18,7 @@
 //
 // Any number of processes may run a projection of one name. Each partition, of which
 // there is one unless [WithPartitions] says otherwise, is worked on by one of them, under a lease with a
-// fencing token. When that process ends, another one goes on at once; when it dies, freezes or is
+// fencing token. When that process ends, another one goes on within a second; when it dies, freezes or is
 // cut off, within a few seconds ([WithLease]). Should it wake up again, nothing that it still does moves the
 // checkpoint, or is committed with it. Clocks of different machines are never compared.
 //

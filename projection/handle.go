@@ -167,6 +167,7 @@ func (w *worker) attempt(ctx context.Context, items []item, position string) (do
 	finish(err)
 	if err == nil {
 		w.row.LastEvent = move.LastEvent
+		w.countAll(items)
 		w.moved(position)
 		return len(items), nil
 	}
@@ -189,9 +190,19 @@ func (w *worker) attempt(ctx context.Context, items []item, position string) (do
 		return 0, err
 	}
 	w.row.LastEvent = part.LastEvent
+	w.countAll(items[:n])
 	w.stats.done(items[:n])
 	failed.index = 0
 	return n, failed
+}
+
+// countAll counts those events that were parked.
+func (w *worker) countAll(items []item) {
+	for i := range items {
+		if park := items[i].park; park != nil {
+			w.countParked(park.State, 1)
+		}
+	}
 }
 
 // handleAndMove calls the handler and moves the checkpoint, both in one transaction

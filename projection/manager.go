@@ -130,7 +130,7 @@ func (m *Manager) Parked(ctx context.Context, name string, version int, after st
 
 // RetryParked has the events of an aggregate that were parked or skipped handled
 // again, in order, up to the first one that fails again; with "", those of all aggregates. The projection
-// does so within about a second, or when it is run next: what became of it, [Manager.Parked] shows. It
+// does so within about a second, while it catches up when it is level, or when it is run next: what became of it, [Manager.Parked] shows. It
 // returns how many events there are.
 func (m *Manager) RetryParked(ctx context.Context, name string, version int, aggregateID string) (int, error) {
 	return m.request(ctx, name, version, RequestRetry, func(p *Parked) bool {

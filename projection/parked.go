@@ -49,12 +49,21 @@ func (w *worker) loadParked(ctx context.Context) error {
 			w.recorded = true
 			if page[i].State == StateParked {
 				w.parked[page[i].AggregateID] = true
+				w.countParked(StateParked, 1)
 			}
 		}
 		if len(page) < parkedPage {
 			return nil
 		}
 		query.After = page[len(page)-1].SequenceID
+	}
+}
+
+// countParked counts the parked events of the partition.
+func (w *worker) countParked(state ParkedState, more int64) {
+	if state == StateParked {
+		w.waiting += more
+		w.stats.waits(w.row.Partition, w.waiting)
 	}
 }
 
@@ -106,6 +115,7 @@ func (w *worker) unpark(ctx context.Context, p *Parked, handled int64) error {
 	if err := w.move(ctx, Move{Unpark: []string{p.SequenceID}, Handled: handled}); err != nil {
 		return err
 	}
+	w.countParked(p.State, -1)
 	return w.unparked(ctx, p.AggregateID)
 }
 
@@ -169,6 +179,9 @@ func (w *worker) retryOne(ctx context.Context, p *Parked) error {
 	finish := w.stats.handling(&ctx, w, items, 1)
 	err = w.handleAndMove(ctx, []eventsource.Event{event}, Move{Handled: 1, Unpark: []string{p.SequenceID}})
 	finish(err)
+	if err == nil {
+		w.countParked(p.State, -1)
+	}
 	return err
 }
 

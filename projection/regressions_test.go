@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/projection"
 	"github.com/eventsource-go/eventsource/serializer/json"
@@ -469,5 +471,46 @@ func TestALoadThatIsNoSnapshotDoesNotMakeTheOldVersionLoud(t *testing.T) {
 	time.Sleep(time.Second)
 	if loud1.Load() != before {
 		t.Fatalf("version 1 has had %d side effects after version 2 became active, which has had %d", loud1.Load()-before, loud2.Load())
+	}
+}
+
+func TestTheMetricOfParkedEventsOutlastsTheProcess(t *testing.T) {
+	t.Parallel()
+	r, checkpoints := numberedRepository(), projection.NewMemory()
+	m := projection.NewManager(r, checkpoints)
+	first, last := saveNumbered(t, r, "a", 1), saveNumbered(t, r, "a", 2)
+	start := func() (parked func() float64, stop func()) {
+		reader := sdkmetric.NewManualReader()
+		stop = runBeside(t, projection.New("p", r, projection.Each(func(context.Context, eventsource.Event) error { return errors.New("bad") }),
+			projection.WithCheckpoints(checkpoints), projection.WithLease(300*time.Millisecond), projection.WithFailurePolicy(projection.Park),
+			projection.WithRetry(1, time.Millisecond, time.Millisecond), unlogged,
+			projection.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))))
+		return func() float64 {
+			metrics, ok := collected(t, reader)["eventsource.projection.parked.current"]
+			if !ok {
+				return -1
+			}
+			n, _ := value(t, metrics)
+			return n
+		}, stop
+	}
+	parked, stop := start()
+	if !comesTrue(t, 30*time.Second, func() bool { return parked() == 2 }) {
+		t.Errorf("%v events are parked, want 2", parked())
+	}
+	stop()
+	if err := m.WaitFor(t.Context(), "p", last); err != nil {
+		t.Fatal(err)
+	}
+	parked, stop = start()
+	defer stop()
+	if !comesTrue(t, 30*time.Second, func() bool { return parked() == 2 }) {
+		t.Errorf("after a restart %v events are parked, want 2", parked())
+	}
+	if err := m.DropParked(t.Context(), "p", 1, first); err != nil {
+		t.Fatal(err)
+	}
+	if !comesTrue(t, 30*time.Second, func() bool { return parked() == 1 }) {
+		t.Errorf("after a drop %v events are parked, want 1", parked())
 	}
 }

@@ -67,6 +67,7 @@ type ownPartition struct {
 	position string
 	level    bool
 	behind   time.Time       // since when it is not level
+	waiting  int64           // parked events
 	call     context.Context // of the handler that is at work, nil if none is
 	overdue  time.Time       // since when that is known to have ended
 }
@@ -120,6 +121,15 @@ func (s *stats) lost(partition int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.partitions, partition)
+}
+
+// waits notes how many parked events a partition has.
+func (s *stats) waits(partition int, events int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if own := s.partitions[partition]; own != nil {
+		own.waiting = events
+	}
 }
 
 // moved notes how far a partition is.

@@ -35,6 +35,7 @@ const (
 //	eventsource.projection.handled         events handled here (counter)
 //	eventsource.projection.retries         failures after which events were tried again (counter)
 //	eventsource.projection.parked          events put aside here (counter)
+//	eventsource.projection.parked.current  events that are parked in the partitions worked on here (gauge)
 //	eventsource.projection.skipped         events left out here (counter)
 //	eventsource.projection.batch.duration  seconds to handle a batch once; error.type if it failed (histogram)
 //	eventsource.projection.partitions      partitions that this process works on (up-down counter)
@@ -124,6 +125,9 @@ func (t *telemetry) instruments(meter metric.Meter, s *stats) error {
 	events, err := meter.Int64ObservableGauge("eventsource.projection.lag.events", metric.WithUnit("{event}"),
 		metric.WithDescription("Events that are still to be handled."))
 	keep(err)
+	waiting, err := meter.Int64ObservableGauge("eventsource.projection.parked.current", metric.WithUnit("{event}"),
+		metric.WithDescription("Parked events that wait to be retried or dropped."))
+	keep(err)
 	partitions, err := meter.Int64ObservableUpDownCounter("eventsource.projection.partitions", metric.WithUnit("{partition}"),
 		metric.WithDescription("Partitions that this process works on."))
 	keep(err)
@@ -133,6 +137,9 @@ func (t *telemetry) instruments(meter metric.Meter, s *stats) error {
 	t.registration, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		now := s.observe()
 		o.ObserveInt64(partitions, int64(now.partitions), t.attributes)
+		if now.partitions > 0 {
+			o.ObserveInt64(waiting, now.waiting, t.attributes)
+		}
 		if now.lagEvents >= 0 {
 			o.ObserveInt64(events, now.lagEvents, t.attributes)
 		}
@@ -143,13 +150,14 @@ func (t *telemetry) instruments(meter metric.Meter, s *stats) error {
 			o.ObserveFloat64(position, float64(milliseconds(now.position))/1000, t.attributes)
 		}
 		return nil
-	}, lag, position, events, partitions)
+	}, lag, position, events, waiting, partitions)
 	return err
 }
 
 // observation is what the gauges show.
 type observation struct {
 	partitions int
+	waiting    int64
 	lagEvents  int64         // -1 if that is not known, or for others to tell
 	lag        time.Duration // as lagEvents
 	position   string        // "" if there is none
@@ -165,6 +173,7 @@ func (s *stats) observe() observation {
 	}
 	isFirst := true
 	for _, own := range s.partitions {
+		now.waiting += own.waiting
 		if isFirst || own.position < now.position {
 			now.position, isFirst = own.position, false
 		}

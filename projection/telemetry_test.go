@@ -156,6 +156,7 @@ func TestMetricsShowWhatAProjectionDoes(t *testing.T) {
 		{"handled", "{event}", 94},
 		{"retries", "{retry}", 2},
 		{"parked", "{event}", 6}, // 42, 52, 62, 72, 82, 92
+		{"parked.current", "{event}", 6},
 		{"partitions", "{partition}", 1},
 		{"lag.events", "{event}", 0},
 		{"lag.time", "s", 0},

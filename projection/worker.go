@@ -21,7 +21,7 @@ const (
 	// look takes three times as long, and so on.
 	firstQuiet = 20 * time.Millisecond
 	// candidatePoll is how often a version that is not active looks how far the active
-	// one is, and how often one looks that an open transaction holds back.
+	// one is.
 	candidatePoll = 250 * time.Millisecond
 )
 
@@ -42,6 +42,7 @@ type worker struct {
 	advanced time.Time
 	quiet    time.Duration   // until the next look after a wake-up
 	parked   map[string]bool // aggregates
+	waiting  int64           // parked events
 	recorded bool            // events are parked or skipped
 	looked   time.Time       // when for requests
 
