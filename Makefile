@@ -33,11 +33,13 @@ test: ## vet, lint and all tests, with PostgreSQL and DynamoDB in containers
 	$(call each,$(LINT))
 	$(WITH_SERVERS) postgres dynamodb -- $(MAKE) --no-print-directory run-tests
 
-# Four packages at once, since many of their tests wait. The benchmarks run once each, to
-# see that they work.
+# Four packages at once, since many of their tests wait, and those that take longest first.
+# The benchmarks run once each, to see that they work.
 .PHONY: run-tests
 run-tests:
-	$(call each,$(GO) test -race -timeout 20m -p 4 $(TESTFLAGS) ./...)
+	$(GO) test -race -timeout 20m -p 4 $(TESTFLAGS) ./store/... ./projection/... ./...
+	$(GO) -C bench test -race -timeout 20m $(TESTFLAGS) ./...
+	$(GO) -C chaos test -race -timeout 20m $(TESTFLAGS) ./...
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store/memstore ./store/sqlstore ./store/dynamostore
 
 .PHONY: bench
