@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -26,10 +25,6 @@ const (
 func TestMain(m *testing.M) {
 	if config := os.Getenv(workerVariable); config != "" {
 		os.Exit(Work(config))
-	}
-	// They wait most of the time: for faults, leases, servers. -parallel sets it again.
-	if err := flag.Set("test.parallel", "4"); err != nil {
-		panic(err)
 	}
 	os.Exit(testenv.Main(m))
 }

@@ -260,14 +260,17 @@ func TestASaveThatTheStandbyHasNotConfirmedIsNotSaidToBeStored(t *testing.T) {
 // server waits for the standby. What comes of it is on the channel.
 func (p *pair) cancelled(t *testing.T, do func(context.Context) error) <-chan error {
 	t.Helper()
+	waiting := func() int {
+		return one[int](t, p.pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = 'quiet' AND wait_event = 'SyncRep'
+			AND backend_type = 'client backend'`)
+	}
+	// What was cancelled before may go on for a moment.
+	eventually(t, "nobody waits for the standby", func() bool { return waiting() == 0 })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	result := make(chan error, 1)
 	go func() { result <- do(ctx) }()
-	eventually(t, "the server waits for the standby", func() bool {
-		return one[int](t, p.pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = 'quiet' AND wait_event = 'SyncRep'
-			AND backend_type = 'client backend'`) == 1
-	})
+	eventually(t, "the server waits for the standby", func() bool { return waiting() == 1 })
 	return result
 }
 
