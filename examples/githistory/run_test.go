@@ -271,10 +271,10 @@ type spoilingStore struct {
 
 func (s *spoilingStore) LoadBySequenceID(ctx context.Context, after string, limit int) ([]eventsource.Record, error) {
 	records, err := s.Store.LoadBySequenceID(ctx, after, limit)
-	if after == "" {
-		records = s.spoil(records)
+	if err != nil || after != "" {
+		return records, err
 	}
-	return records, err
+	return s.spoil(records), nil
 }
 
 func TestReaderGoesNoFurtherThanItsRun(t *testing.T) {
