@@ -17,21 +17,23 @@
 // # Many processes
 //
 // Any number of processes may run a projection of one name. Each partition, of which
-// there is one unless [WithPartitions] says otherwise, is worked on by one of them, under a lease with a
-// fencing token. When that process ends, another one goes on within a second; when it dies, freezes or is
-// cut off, within a few seconds ([WithLease]). Should it wake up again, nothing that it still does moves the
+// there is one unless [WithPartitions] says otherwise, is worked on by one of them,
+// under a lease with a fencing token. When that process ends, another one goes on
+// within a second; when it dies, freezes or is cut off, within a few seconds
+// ([WithLease]). Should it wake up again, nothing that it still does moves the
 // checkpoint, or is committed with it. Clocks of different machines are never compared.
 //
 // # Failures
 //
-// An event whose handler returns an error, or panics, is tried again ([WithRetry]),
-// and then stops the projection, is skipped, or is parked ([WithFailurePolicy]). A parked
-// event holds back the later ones of its aggregate, and no others. A [Manager] lists, retries and drops
-// what was parked.
+// An event whose handler returns an error, or panics, is tried again ([WithRetry]), and
+// then stops the projection, is skipped, or is parked ([WithFailurePolicy]). A parked
+// event holds back the later ones of its aggregate, and no others. A [Manager] lists,
+// retries and drops what was parked.
 //
 // # Versions
 //
 // A projection that is to do something else gets a higher version ([WithVersion]) and
-// tables of its own. It handles all events anew while the old version goes on, and takes over in one step
-// when it is level with it. What others would see twice, such as mails, is declared with [SideEffect].
+// tables of its own. It handles all events anew while the old version goes on, and
+// takes over in one step when it is level with it. What others would see twice, such as
+// mails, is declared with [SideEffect].
 package projection

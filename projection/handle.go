@@ -77,11 +77,11 @@ func (w *worker) handleAlike(ctx context.Context, items []item, position string)
 		tries++
 		if tries < w.config.tries && !failed.permanent() {
 			w.stats.retried(failed.err)
-			pause := between.next()
+			pause := between.NextBackOff()
 			w.config.logger.WarnContext(ctx, "projection: event failed, will try again", slog.Any("error", failed.err),
 				slog.String("sequence_id", items[0].record.SequenceID), slog.String("aggregate_id", items[0].record.AggregateID),
 				slog.String("type", items[0].record.Type), slog.Int("tries", tries), slog.Duration("in", pause))
-			if err := w.pause(ctx, pause); err != nil {
+			if err := w.wait(ctx, pause, nil); err != nil {
 				return err
 			}
 			continue

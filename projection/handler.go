@@ -274,14 +274,6 @@ func handlerErr(h Handler) error {
 	return nil
 }
 
-// errOf asks checkpoints what was wrong when they were made.
-func errOf(v any) error {
-	if v, ok := v.(interface{ Err() error }); ok {
-		return v.Err()
-	}
-	return nil
-}
-
 // typesOf gives the types that a handler asks for, sorted, each once; none for all.
 func typesOf(h Handler) []string {
 	typed, ok := h.(Typed)

@@ -101,10 +101,11 @@ func kindOf(err error) string {
 // is the same in all processes, whether they work on the projection, wait for others to leave
 // them work, or do not run it at all.
 //
-// The lag is that of [Status]: time between events, whatever their number. Since on a store where little is saved that is long for a
-// moment, it counts for no more than the time since this handler has last seen
-// the projection level. Where the store cannot tell its end, 200 is what
-// [Projection.Progress] calls Level, in a process that works on all partitions.
+// The lag is that of [Status]: time between events, whatever their number. Since on a
+// store where little is saved that is long for a moment, it counts for no more than the
+// time since this handler has last seen the projection level. Where the store cannot
+// tell its end, 200 is what [Projection.Progress] calls Level, in a process that works
+// on all partitions.
 //
 // The body is JSON: projection, version, ok, reason and lag_seconds. Each request loads the
 // checkpoint and asks the store for its end, for at most five seconds. A maxLag

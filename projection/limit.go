@@ -46,7 +46,7 @@ func (l *limit) explain(err error) error {
 	return err
 }
 
-// limited are checkpoints each of whose calls has a limit.
+// limited are checkpoints each of whose calls that the runner makes has a limit.
 type limited struct {
 	Checkpoints
 	after time.Duration
@@ -57,10 +57,6 @@ func within[T any](ctx context.Context, after time.Duration, call func(ctx conte
 	defer l.stop()
 	result, err := call(l.ctx)
 	return result, l.explain(err)
-}
-
-func (c limited) Names(ctx context.Context) ([]string, error) {
-	return within(ctx, c.after, c.Checkpoints.Names)
 }
 
 func (c limited) Load(ctx context.Context, name string) ([]Row, error) {

@@ -18,7 +18,6 @@ import (
 type Manager struct {
 	checkpoints Checkpoints
 	feed        eventsource.Feed
-	lease       time.Duration
 	err         error
 	tallies     sync.Map // *tally of each version
 }
@@ -27,15 +26,10 @@ type Manager struct {
 // are kept there. Arguments that cannot be make every method return
 // [eventsource.ErrMisconfigured].
 func NewManager(repository eventsource.Repository, checkpoints Checkpoints) *Manager {
-	m := &Manager{checkpoints: checkpoints, lease: DefaultLease}
-	var feedErr, checkpointsErr error
+	m := &Manager{checkpoints: checkpoints}
+	var feedErr error
 	m.feed, feedErr = feedOf(repository)
-	if isNil(checkpoints) {
-		checkpointsErr = misconfigured("checkpoints are nil")
-	} else {
-		checkpointsErr = errOf(checkpoints)
-	}
-	m.err = errors.Join(feedErr, checkpointsErr)
+	m.err = errors.Join(feedErr, checkCheckpoints(checkpoints))
 	return m
 }
 
@@ -59,8 +53,9 @@ const (
 // WaitFor returns when the active version of the projection has handled the event with
 // this sequence ID, or has left it out, and all events before it; so that its read model
 // shows what was saved. It looks at the checkpoint after a millisecond first, and then
-// less often, down to 20 times a second. A projection that has never run, that has stopped or
-// that nobody runs is waited for too: give it a context with a deadline. An event that is parked counts as handled. "" is there at once.
+// less often, down to 20 times a second. An event that is parked counts as handled. ""
+// is there at once. A projection that has never run, that has stopped or that nobody runs
+// is waited for too: give it a context with a deadline.
 //
 // Errors: [eventsource.ErrInvalidSequenceID]; the context's, with how far the projection is.
 func (m *Manager) WaitFor(ctx context.Context, name, sequenceID string) error {
@@ -129,9 +124,10 @@ func (m *Manager) Parked(ctx context.Context, name string, version int, after st
 }
 
 // RetryParked has the events of an aggregate that were parked or skipped handled
-// again, in order, up to the first one that fails again; with "", those of all aggregates. The projection
-// does so within about a second, while it catches up when it is level, or when it is run next: what became of it, [Manager.Parked] shows. It
-// returns how many events there are.
+// again, in order, up to the first one that fails again; with "", those of all
+// aggregates. Each is tried once. The projection does so within about a second, when it
+// is level, or when it is run next; [Manager.Parked] shows what became of it. It returns
+// how many events there are.
 func (m *Manager) RetryParked(ctx context.Context, name string, version int, aggregateID string) (int, error) {
 	return m.request(ctx, name, version, RequestRetry, func(p *Parked) bool {
 		return aggregateID == "" || p.AggregateID == aggregateID
@@ -195,11 +191,12 @@ func (m *Manager) find(ctx context.Context, name string, number int) (*state, er
 }
 
 // Reset sets a version back, or on, to handle the events after a sequence ID; "" stands
-// for all. Those that it has handled before it handles silently (see [SideEffect]). Parked
-// and skipped events that come again are forgotten. A parked event counts as handled: retry it
-// first, or its side effects are lost. Processes that run it stop for a moment and go on from there. What the
-// handler has written is not undone: empty the tables of a read model first, or better
-// make a new version. A sequence ID beyond the last event is [eventsource.ErrInvalidQuery].
+// for all. Those that it has handled before it handles silently (see [SideEffect]).
+// Parked and skipped events that come again are forgotten. A parked event counts as
+// handled: retry it first, or its side effects are lost. Processes that run it stop for
+// a moment and go on from there. What the handler has written is not undone: empty the
+// tables of a read model first, or better make a new version. A sequence ID beyond the
+// last event is [eventsource.ErrInvalidQuery].
 func (m *Manager) Reset(ctx context.Context, name string, version int, sequenceID string) error {
 	sequenceID, err := eventsource.ParseSequenceID(sequenceID)
 	if err = errors.Join(m.err, err); err != nil {
@@ -208,13 +205,13 @@ func (m *Manager) Reset(ctx context.Context, name string, version int, sequenceI
 	if reporter, ok := m.feed.Store().(eventsource.HorizonReporter); ok {
 		horizon, err := reporter.Horizon(ctx)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			return unavailable("read the horizon", err)
+			return fmt.Errorf("read the horizon: %w", err)
 		}
 		if err == nil && sequenceID > horizon.Head {
 			return fmt.Errorf("%w: %s is beyond the last event, %q", eventsource.ErrInvalidQuery, sequenceID, horizon.Head)
 		}
 	}
-	c := newContender(m.checkpoints, newOwner(), m.lease)
+	c := newContender(m.checkpoints, newOwner(), DefaultLease)
 	for {
 		h, s, err := c.takeAll(ctx, name, version)
 		if err != nil {
@@ -304,8 +301,8 @@ func (m *Manager) ResetToTime(ctx context.Context, name string, version int, t t
 }
 
 // Promote has a version take over as soon as it is level with the active one, also one
-// that is older. It has to be running, and does so within about a second. To promote the active version
-// takes back a promotion that has not happened yet.
+// that is older. It has to be running, and does so within about a second. To promote
+// the active version takes back a promotion that has not happened yet.
 func (m *Manager) Promote(ctx context.Context, name string, version int) error {
 	for {
 		s, err := m.find(ctx, name, version)
@@ -328,7 +325,7 @@ func (m *Manager) Promote(ctx context.Context, name string, version int) error {
 // [eventsource.ErrMisconfigured], unless it is the only one, which drops the projection.
 // Tables of the read model are the application's to drop.
 func (m *Manager) Drop(ctx context.Context, name string, version int) error {
-	c := newContender(m.checkpoints, newOwner(), m.lease)
+	c := newContender(m.checkpoints, newOwner(), DefaultLease)
 	for {
 		if s, err := m.find(ctx, name, version); err != nil {
 			return err

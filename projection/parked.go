@@ -40,7 +40,7 @@ func (w *worker) loadParked(ctx context.Context) error {
 	for {
 		page, err := w.config.checkpoints.Parked(ctx, query)
 		if err != nil {
-			return unavailable("load parked events", err)
+			return fmt.Errorf("load parked events: %w", err)
 		}
 		for i := range page {
 			if !w.has(page[i].AggregateID) {
@@ -81,7 +81,7 @@ func (w *worker) obey(ctx context.Context) error {
 	w.looked = time.Now()
 	requested, err := w.config.checkpoints.Parked(ctx, ParkedQuery{Name: w.name, Version: w.row.Version, Requested: true, Limit: parkedPage})
 	if err != nil {
-		return unavailable("look for requests", err)
+		return fmt.Errorf("look for requests: %w", err)
 	}
 	if len(requested) == 0 {
 		return nil
@@ -92,7 +92,7 @@ func (w *worker) obey(ctx context.Context) error {
 		switch {
 		case !w.has(p.AggregateID):
 		case p.Request == RequestDrop:
-			if err := w.unpark(ctx, p, 0); err != nil {
+			if err := w.unpark(ctx, p); err != nil {
 				return err
 			}
 		case !retried[p.AggregateID]:
@@ -104,15 +104,15 @@ func (w *worker) obey(ctx context.Context) error {
 	}
 	left, err := w.config.checkpoints.Parked(ctx, ParkedQuery{Name: w.name, Version: w.row.Version, Limit: 1})
 	if err != nil {
-		return unavailable("load parked events", err)
+		return fmt.Errorf("load parked events: %w", err)
 	}
 	w.recorded = len(left) > 0
 	return nil
 }
 
 // unpark forgets an event, and the aggregate if it was its last one.
-func (w *worker) unpark(ctx context.Context, p *Parked, handled int64) error {
-	if err := w.move(ctx, Move{Unpark: []string{p.SequenceID}, Handled: handled}); err != nil {
+func (w *worker) unpark(ctx context.Context, p *Parked) error {
+	if err := w.move(ctx, Move{Unpark: []string{p.SequenceID}}); err != nil {
 		return err
 	}
 	w.countParked(p.State, -1)
@@ -126,7 +126,7 @@ func (w *worker) unparked(ctx context.Context, aggregateID string) error {
 	for {
 		page, err := w.config.checkpoints.Parked(ctx, query)
 		if err != nil {
-			return unavailable("load parked events", err)
+			return fmt.Errorf("load parked events: %w", err)
 		}
 		if slices.ContainsFunc(page, func(p Parked) bool { return p.State == StateParked }) {
 			return nil
@@ -144,7 +144,7 @@ func (w *worker) unparked(ctx context.Context, aggregateID string) error {
 func (w *worker) retry(ctx context.Context, aggregateID string) error {
 	all, err := w.config.checkpoints.Parked(ctx, ParkedQuery{Name: w.name, Version: w.row.Version, AggregateID: aggregateID})
 	if err != nil {
-		return unavailable("load parked events", err)
+		return fmt.Errorf("load parked events: %w", err)
 	}
 	for i := range all {
 		if all[i].State == StateSkipped && all[i].Request != RequestRetry {
@@ -190,7 +190,7 @@ func (w *worker) find(ctx context.Context, p *Parked) (*eventsource.Record, erro
 	query := eventsource.Query{AggregateID: p.AggregateID, After: before(p.SequenceID), Limit: 1}
 	for record, err := range w.feed.Records(ctx, query) {
 		if err != nil {
-			return nil, unavailable("read a parked event", err)
+			return nil, fmt.Errorf("read a parked event: %w", err)
 		}
 		if record.SequenceID == p.SequenceID {
 			return &record, nil
@@ -218,7 +218,7 @@ func (w *worker) failedAgain(ctx context.Context, rest []Parked, failed *failedE
 		return nil
 	}
 	if err := w.config.checkpoints.RequestParked(ctx, w.name, w.row.Version, RequestNone, sequenceIDs...); err != nil {
-		return unavailable("forget requests", err)
+		return fmt.Errorf("forget requests: %w", err)
 	}
 	return nil
 }

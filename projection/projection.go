@@ -60,7 +60,6 @@ type Projection struct {
 // config is what the options set.
 type config struct {
 	checkpoints    Checkpoints
-	given          bool       // by an option
 	transactor     Transactor // the same, nil if they are none
 	timeout        time.Duration
 	handlerTimeout time.Duration
@@ -89,7 +88,7 @@ type Option func(*config)
 // WithCheckpoints sets where the projection keeps how far it is, not nil. Defaults to
 // [NewMemory], so that each start handles all events anew.
 func WithCheckpoints(checkpoints Checkpoints) Option {
-	return func(c *config) { c.checkpoints, c.given = checkpoints, true }
+	return func(c *config) { c.checkpoints = checkpoints }
 }
 
 // WithVersion sets the version of the projection, from 1. A version that is higher than
@@ -190,16 +189,18 @@ func WithSilence() Option { return func(c *config) { c.silent = true } }
 func WithManualTakeover() Option { return func(c *config) { c.manualTakeover = true } }
 
 // WithDropOld has this version forget the checkpoint and the parked events of the one
-// that it takes over from, whose Run then returns [ErrSuperseded]. Defaults to keeping them: the old
-// version goes on silently for as long as it is run, and can be made active again with [Manager.Promote].
+// that it takes over from, whose Run then returns [ErrSuperseded]. Defaults to keeping
+// them: the old version goes on silently for as long as it is run, and can be made
+// active again with [Manager.Promote].
 func WithDropOld() Option { return func(c *config) { c.dropOld = true } }
 
 // WithTakeover sets a function that is called when this version becomes the active one,
-// for instance to let views show its tables. With checkpoints that are a [Transactor] it
-// is called in the transaction in which that happens, so that both happen or none; with
-// others just before, and again if that then fails. The first version of a projection becomes
-// active when it is run for the first time. The function has to return well within the lease ([WithLease]); an
-// error puts the takeover off. Defaults to none.
+// for instance to let views show its tables. With checkpoints that are a [Transactor]
+// it is called in the transaction in which that happens, so that both happen or none;
+// with others just before, and again if that then fails. The first version of a
+// projection becomes active when it is run for the first time. The function has to
+// return well within the lease ([WithLease]); an error puts the takeover off. Defaults
+// to none.
 func WithTakeover(takeover func(ctx context.Context) error) Option {
 	return func(c *config) { c.takeover = takeover }
 }
@@ -214,17 +215,13 @@ func WithLogger(logger *slog.Logger) Option {
 // cannot be make every method return [eventsource.ErrMisconfigured].
 func New(name string, repository eventsource.Repository, handler Handler, opts ...Option) *Projection {
 	p := &Projection{name: name, handler: handler, config: config{
-		version: 1, partitions: 1, batchSize: DefaultBatchSize, lease: DefaultLease, pollInterval: DefaultPollInterval, timeout: DefaultTimeout,
+		checkpoints: NewMemory(), version: 1, partitions: 1, batchSize: DefaultBatchSize, lease: DefaultLease, pollInterval: DefaultPollInterval, timeout: DefaultTimeout,
 		tries: DefaultTries, minBackoff: DefaultMinBackoff, maxBackoff: DefaultMaxBackoff,
 	}}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&p.config)
 		}
-	}
-	nilCheckpoints := p.config.given && isNil(p.config.checkpoints)
-	if isNil(p.config.checkpoints) {
-		p.config.checkpoints = NewMemory()
 	}
 	if p.config.logger == nil {
 		p.config.logger = slog.Default()
@@ -233,9 +230,6 @@ func New(name string, repository eventsource.Repository, handler Handler, opts .
 	var feedErr error
 	p.feed, feedErr = feedOf(repository)
 	p.err = errors.Join(checkName(name), feedErr, p.config.check(), p.checkHandler())
-	if nilCheckpoints {
-		p.err = errors.Join(p.err, misconfigured("checkpoints of %q are nil", name))
-	}
 	p.config.transactor, _ = p.config.checkpoints.(Transactor)
 	p.config.checkpoints = limited{p.config.checkpoints, p.config.timeout}
 	p.stats.start(p)
@@ -281,7 +275,17 @@ func (c *config) check() error {
 	require(c.tries >= 1, "%d tries are below 1", c.tries)
 	require(c.minBackoff > 0 && c.maxBackoff >= c.minBackoff, "pauses from %v to %v between tries cannot be", c.minBackoff, c.maxBackoff)
 	require(c.onFailure >= Stop && c.onFailure <= Park, "failure policy %d is none", c.onFailure)
-	return errors.Join(err, errOf(c.checkpoints))
+	return errors.Join(err, checkCheckpoints(c.checkpoints))
+}
+
+func checkCheckpoints(checkpoints Checkpoints) error {
+	if isNil(checkpoints) {
+		return misconfigured("checkpoints are nil")
+	}
+	if c, ok := checkpoints.(interface{ Err() error }); ok {
+		return c.Err()
+	}
+	return nil
 }
 
 func (p *Projection) checkHandler() error {

@@ -10,7 +10,8 @@ import (
 	"github.com/eventsource-go/eventsource/store/memstore"
 )
 
-// stealingMemory lets another process take partition 1 over, and park an event, while Reset forgets parked ones.
+// stealingMemory lets another process take partition 1 over, and park an event, while
+// Reset forgets parked ones.
 type stealingMemory struct {
 	*Memory
 	armed bool

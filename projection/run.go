@@ -60,7 +60,7 @@ type runner struct {
 	*Projection
 	contender *contender
 	takeover  *contender // for the leases of the active version, when this one takes over
-	pauses    *pauses
+	pauses    *backoff.ExponentialBackOff
 
 	mu      sync.Mutex      // guards workers against watch
 	workers map[int]*worker // by partition
@@ -69,7 +69,7 @@ type runner struct {
 	registered    bool // the version has rows, or somebody has dropped them
 	repartitioned bool // the number of partitions is the one that is wanted, or was made so
 	due           time.Duration
-	stuckAt       *string // where the version was when it did not get level, nil if that has not happened
+	stuckAt       string // where the version was when it did not get level with the active one, "" if it did
 }
 
 // run looks after the leases until the context ends or the projection has to stop.
@@ -113,7 +113,7 @@ func (r *runner) afterWorker(ctx context.Context, w *worker) error {
 		r.pauses.Reset()
 	}
 	r.stats.failed(w.err)
-	r.due = r.pauses.next()
+	r.due = r.pauses.NextBackOff()
 	r.config.logger.WarnContext(ctx, "projection: interrupted, will go on",
 		slog.Any("error", w.err), slog.Int("partition", w.row.Partition), slog.Duration("in", r.due))
 	return nil
@@ -134,9 +134,7 @@ func endsRun(err error) bool {
 func (r *runner) look(ctx context.Context) error {
 	err := r.tryLook(ctx)
 	switch {
-	case ctx.Err() != nil:
-		return nil
-	case err == nil:
+	case err == nil || ctx.Err() != nil:
 		return nil
 	case endsRun(err):
 		return err
@@ -145,7 +143,7 @@ func (r *runner) look(ctx context.Context) error {
 		return nil
 	}
 	r.stats.failed(err)
-	r.due = r.pauses.next()
+	r.due = r.pauses.NextBackOff()
 	r.config.logger.WarnContext(ctx, "projection: checkpoints failed, will try again",
 		slog.Any("error", err), slog.Duration("in", r.due))
 	return nil
@@ -157,7 +155,7 @@ func (r *runner) tryLook(ctx context.Context) error {
 		return err
 	}
 	v := s.versions[r.config.version]
-	r.stats.total.Store(int64(len(v.partitions)))
+	r.stats.split(len(v.partitions))
 	if !r.repartitioned && v.data.Partitions != r.config.partitions {
 		if err := r.repartition(ctx, r.contender); err != nil {
 			return err
@@ -171,20 +169,26 @@ func (r *runner) tryLook(ctx context.Context) error {
 	if err := r.acquire(ctx, v); err != nil {
 		return err
 	}
-	if len(v.partitions) > 0 && v.partitions[0].row.Owner == r.contender.owner && r.mayTakeOver(s) && (r.stuckAt == nil || *r.stuckAt != v.position()) {
-		err := r.takeOver(ctx, s, r.takeover)
-		if r.stuckAt = nil; errors.Is(err, errNotLevel) {
-			position := v.position()
-			r.stuckAt = &position
-		}
-		if err != nil && !errors.Is(err, ErrStale) && ctx.Err() == nil {
-			r.config.logger.WarnContext(ctx, "projection: takeover failed, will try again", slog.Any("error", err))
-		}
-	}
+	r.tryTakeOver(ctx, s, v)
 	if len(r.workers) == len(v.partitions) && s.head.Active == r.config.version {
 		r.due = time.Hour // whatever happens, a worker will notice it
 	}
 	return nil
+}
+
+// tryTakeOver takes over if that is due, in the process that works on the first partition.
+func (r *runner) tryTakeOver(ctx context.Context, s *state, v *version) {
+	_, first := r.workers[0]
+	if !first || !r.mayTakeOver(s) || r.stuckAt != "" && r.stuckAt == v.position() {
+		return
+	}
+	err := r.takeOver(ctx, s, r.takeover)
+	if r.stuckAt = ""; errors.Is(err, errNotLevel) {
+		r.stuckAt = v.position()
+	}
+	if err != nil && !errors.Is(err, ErrStale) && ctx.Err() == nil {
+		r.config.logger.WarnContext(ctx, "projection: takeover failed, will try again", slog.Any("error", err))
+	}
 }
 
 // acquire takes the leases that are free, and asks for one where others have more.
@@ -306,7 +310,7 @@ func (r *runner) watch(ctx context.Context) {
 			return
 		}
 		r.config.logger.WarnContext(ctx, "projection: store cannot wake, polling for now", slog.Any("error", err))
-		if sleep(ctx, again.next()) != nil {
+		if sleep(ctx, again.NextBackOff()) != nil {
 			return
 		}
 	}
@@ -323,19 +327,10 @@ func (r *runner) wakeAll() {
 	}
 }
 
-// pauses are pauses between tries, longer each time.
-type pauses struct{ *backoff.ExponentialBackOff }
-
-func newPauses(first, longest time.Duration) *pauses {
+// newPauses gives pauses between tries, longer each time.
+func newPauses(first, longest time.Duration) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval, b.Multiplier = first, longest, 2
 	b.Reset()
-	return &pauses{b}
-}
-
-func (p *pauses) next() time.Duration { return p.NextBackOff() }
-
-// unavailable says what could not be done. The projection goes on.
-func unavailable(doing string, err error) error {
-	return fmt.Errorf("%s: %w", doing, err)
+	return b
 }

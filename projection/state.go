@@ -220,3 +220,18 @@ func before(sequenceID string) string {
 	}
 	return ""
 }
+
+// following is the sequence ID after one, "" if there is none.
+func following(sequenceID string) string {
+	id, err := ulid.ParseStrict(sequenceID)
+	if err != nil {
+		return ""
+	}
+	for i := len(id) - 1; i >= 0; i-- {
+		id[i]++
+		if id[i] != 0 {
+			return id.String()
+		}
+	}
+	return ""
+}

@@ -23,8 +23,6 @@ const (
 
 // stats is what a projection knows of its own doing in this process, since Run began.
 type stats struct {
-	total atomic.Int64 // partitions of the version, when last looked
-
 	watching  atomic.Bool
 	p         *Projection
 	tally     tally
@@ -40,6 +38,7 @@ type stats struct {
 	counts     counts
 	points     []point
 	partitions map[int]*ownPartition // those worked on here
+	total      int                   // partitions of the version, when last looked, 0 before
 	sampled    *sample
 	interested time.Time
 }
@@ -89,11 +88,10 @@ func (s *stats) start(p *Projection) {
 
 // begin notes that Run has begun, under this owner.
 func (s *stats) begin(owner string) {
-	s.total.Store(0)
 	s.mu.Lock()
 	s.phase, s.owner, s.ended, s.last, s.sampled = running, owner, nil, nil, nil
 	s.counts, s.points = counts{}, []point{{at: time.Now()}}
-	s.partitions = make(map[int]*ownPartition)
+	s.partitions, s.total = make(map[int]*ownPartition), 0
 	s.mu.Unlock()
 	s.telemetry.begin(s)
 }
@@ -107,6 +105,13 @@ func (s *stats) end(err error) {
 	if err != nil {
 		s.last, s.lastAt = err, time.Now()
 	}
+}
+
+// split notes how many partitions the version has.
+func (s *stats) split(partitions int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total = partitions
 }
 
 // owns notes that a partition is worked on here.
@@ -276,10 +281,7 @@ func (s *stats) due(now time.Time) bool {
 }
 
 // hasAll reports whether all partitions are worked on here. The caller holds the lock.
-func (s *stats) hasAll() bool {
-	total := int(s.total.Load())
-	return total > 0 && len(s.partitions) == total
-}
+func (s *stats) hasAll() bool { return s.total > 0 && len(s.partitions) == s.total }
 
 // isLevel reports whether all partitions that are worked on here are level, or since
 // when one is not. The caller holds the lock.

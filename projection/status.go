@@ -98,7 +98,7 @@ func (p *Projection) Status(ctx context.Context) (Status, error) {
 	status.addVersion(s, v, owner)
 	end, err := endOf(ctx, p.feed)
 	if err != nil {
-		return status, unavailable("find the end of the store", err)
+		return status, fmt.Errorf("find the end of the store: %w", err)
 	}
 	err = status.addLag(ctx, p.config.checkpoints, p.feed, &p.stats.tally, v, end)
 	return status, err
@@ -120,7 +120,7 @@ func (m *Manager) Status(ctx context.Context, name string) ([]Status, error) {
 	}
 	end, err := endOf(ctx, m.feed)
 	if err != nil {
-		return nil, unavailable("find the end of the store", err)
+		return nil, fmt.Errorf("find the end of the store: %w", err)
 	}
 	all := make([]Status, 0, len(s.versions))
 	for _, number := range slices.Sorted(maps.Keys(s.versions)) {
@@ -163,7 +163,7 @@ func (status *Status) addLag(ctx context.Context, checkpoints Checkpoints, feed 
 	if end.known {
 		status.Head = end.head
 		if status.Lag, err = timeLag(ctx, feed, status.Position, end.head); err != nil {
-			return unavailable("read the first event", err)
+			return fmt.Errorf("read the first event: %w", err)
 		}
 		status.LagEvents = t.ofVersion(ctx, feed, v, end)
 	}
@@ -178,7 +178,7 @@ func (status *Status) addParked(ctx context.Context, checkpoints Checkpoints) er
 	for {
 		page, err := checkpoints.Parked(ctx, query)
 		if err != nil {
-			return unavailable("load parked events", err)
+			return fmt.Errorf("load parked events: %w", err)
 		}
 		for i := range page {
 			if page[i].State == StateParked {

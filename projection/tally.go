@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/eventsource-go/eventsource"
 )
 
@@ -93,21 +91,6 @@ func (v *version) handled() int64 {
 		n += v.partitions[i].row.Handled
 	}
 	return n
-}
-
-// following is the sequence ID after one, "" if there is none.
-func following(sequenceID string) string {
-	id, err := ulid.ParseStrict(sequenceID)
-	if err != nil {
-		return ""
-	}
-	for i := len(id) - 1; i >= 0; i-- {
-		id[i]++
-		if id[i] != 0 {
-			return id.String()
-		}
-	}
-	return ""
 }
 
 // storeEnd is where a store ends.

@@ -44,10 +44,10 @@ const (
 //	eventsource.projection.position        Unix time, in seconds, of the sequence ID that is reached (gauge)
 //
 // The gauges are those of processes that work on a partition; where several do, the
-// highest lag and the lowest position are the projection's. They cost no query
-// while the projection keeps up, and up to three every five seconds while it does not: then lag is up
-// to five seconds old. Events that an open transaction holds back count when they
-// can be read. Defaults to the global provider, [otel.GetMeterProvider].
+// highest lag and the lowest position are the projection's. They cost no query while
+// the projection keeps up, and up to three every five seconds while it does not: then
+// lag is up to five seconds old. Events that an open transaction holds back count when
+// they can be read. Defaults to the global provider, [otel.GetMeterProvider].
 func WithMeterProvider(provider metric.MeterProvider) Option {
 	return func(c *config) { c.meters = provider }
 }

@@ -101,11 +101,8 @@ func (w *worker) run(ctx context.Context) (err error) {
 			return err
 		}
 		w.fine = true
-		if err := w.wait(ctx, wait); err != nil {
+		if err := w.wait(ctx, wait, w.wake); err != nil {
 			return err
-		}
-		if w.isWanted() {
-			return nil
 		}
 	}
 }
@@ -201,7 +198,7 @@ func (w *worker) compare(ctx context.Context) error {
 	if reporter, ok := w.feed.Store().(eventsource.HorizonReporter); ok {
 		horizon, err := reporter.Horizon(ctx)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			return unavailable("read the horizon", err)
+			return fmt.Errorf("read the horizon: %w", err)
 		}
 		head = horizon.Head
 		if err == nil && head < max(w.position, w.row.LastEvent) {
@@ -215,7 +212,7 @@ func (w *worker) compare(ctx context.Context) error {
 	query := eventsource.Query{After: before(w.row.LastEvent), Limit: 1}
 	for record, err := range w.feed.Records(ctx, query) {
 		if err != nil {
-			return unavailable("look for the last event that was handled", err)
+			return fmt.Errorf("look for the last event that was handled: %w", err)
 		}
 		if record.SequenceID != w.row.LastEvent {
 			return w.diverged(head)
@@ -250,7 +247,7 @@ func (w *worker) pass(ctx context.Context) error {
 	defer l.stop()
 	for record, err := range w.feed.Follow(l.ctx, query, func(sequenceID string) { end = sequenceID }) {
 		if err != nil {
-			return unavailable("read events", l.explain(err))
+			return fmt.Errorf("read events: %w", l.explain(err))
 		}
 		l.resume()
 		if beyond = !w.active && record.SequenceID > w.bound; beyond {
@@ -410,8 +407,8 @@ func (w *worker) moved(position string) {
 // errHandOver ends a worker whose lease somebody else wants.
 var errHandOver = errors.New("eventsource/projection: lease is handed over")
 
-// pause waits before the next try. Who wants the lease does not have to wait for that.
-func (w *worker) pause(ctx context.Context, d time.Duration) error {
+// wait waits, or until a wake-up comes, or until somebody else wants the lease.
+func (w *worker) wait(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -419,21 +416,8 @@ func (w *worker) pause(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	case <-w.asked:
 		return errHandOver
-	case <-timer.C:
-		return nil
-	}
-}
-
-// wait waits for a wake-up, or for the next poll.
-func (w *worker) wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-w.wake:
+	case <-wake:
 		w.quiet = firstQuiet
-	case <-w.asked:
 	case <-timer.C:
 	}
 	return nil

@@ -46,11 +46,11 @@ var (
 )
 
 // NewCheckpoints returns checkpoints on the caller's pool, which it never closes. Each
-// partition that is worked on takes a connection while its handler works, and now and then another one to
-// renew its lease. So transactions take one connection less than the pool may have; others
-// wait. Let the pool have at least one more than there are partitions, and more if others use it. A nil
-// pool, one of a single connection and options that cannot be make every method return
-// [eventsource.ErrMisconfigured].
+// partition that is worked on takes a connection while its handler works, and now and
+// then another one to renew its lease. So transactions take one connection less than
+// the pool may have; others wait. Let the pool have at least one more than there are
+// partitions, and more if others use it. A nil pool, one of a single connection and
+// options that cannot be make every method return [eventsource.ErrMisconfigured].
 func NewCheckpoints(pool *pgxpool.Pool, opts ...Option) *Checkpoints {
 	c := &Checkpoints{pool: pool, config: newConfig(opts)}
 	c.err = c.check()

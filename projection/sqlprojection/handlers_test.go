@@ -142,7 +142,8 @@ func TestCheckpointsOfOneDatabaseAreNotInATransactionOfAnother(t *testing.T) {
 			return err
 		}
 		err := two.Transact(ctx, func(ctx context.Context) error {
-			// The inner one's transaction is that of handlers, and each one's own that of its methods.
+			// The inner one's transaction is that of handlers, and each one's own that
+			// of its methods.
 			if _, err := one.Advance(ctx, projection.Move{Name: "p", Version: 1, Token: 1, Handled: 7}); err != nil {
 				return err
 			}

@@ -36,11 +36,11 @@ const (
 // errActive is how a rebuild learns that another process was faster.
 var errActive = errors.New("eventsource/sqlprojection: the version is active already")
 
-// Rebuild has a version of an inline projection handle all events from the first one on,
-// into its own tables, and makes it the active one. Each event is handled exactly
-// once: either here, or in the transaction that saves it. It returns at once if the version is active already, so a program may call
-// it whenever it starts, in any number of processes. Until it returns, the version that
-// was active goes on.
+// Rebuild has a version of an inline projection handle all events from the first one
+// on, into its own tables, and makes it the active one. Each event is handled exactly
+// once: either here, or in the transaction that saves it. It returns at once if the
+// version is active already, so a program may call it whenever it starts, in any number
+// of processes. Until it returns, the version that was active goes on.
 //
 // The repository is the one that events are saved with. Rebuild runs a [projection.Projection]
 // named NAME:inline:VERSION, where progress can be seen, with the options, but for those of
@@ -50,10 +50,10 @@ var errActive = errors.New("eventsource/sqlprojection: the version is active alr
 // the lock the role needs UPDATE on the table of events, or MAINTAIN from PostgreSQL 17 on;
 // the table's trigger refuses updates all the same.
 //
-// When it returns an error, nothing has changed for saves; called again it goes on where it was.
-// Errors: those of [projection.Projection.Run]; [projection.ErrUnknown] if this process does
-// not have the version; [projection.ErrSuperseded] if this version or a higher one was active before;
-// the context's.
+// When it returns an error, nothing has changed for saves; called again it goes on
+// where it was. Errors: those of [projection.Projection.Run]; [projection.ErrUnknown]
+// if this process does not have the version; [projection.ErrSuperseded] if this version
+// or a higher one was active before; the context's.
 func (i *Inline) Rebuild(ctx context.Context, repository eventsource.Repository, name string, version int, opts ...projection.Option) error {
 	if err := i.known(name); err != nil {
 		return err

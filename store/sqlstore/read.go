@@ -46,8 +46,8 @@ func (s *Store) Query(ctx context.Context, query eventsource.Query) iter.Seq2[ev
 }
 
 // Follow is Query in ascending order. It says how far it has looked, which is the
-// horizon that it has read with the first page. In the rare case that the records end with a full page it
-// cannot tell.
+// horizon that it has read with the first page. In the rare case that the records end
+// with a full page it cannot tell.
 func (s *Store) Follow(ctx context.Context, query eventsource.Query, reached func(sequenceID string)) iter.Seq2[eventsource.Record, error] {
 	if query.Descending || query.AggregateID != "" { // the horizon does not matter to an aggregate, and is not read
 		reached = func(string) {}
