@@ -19,6 +19,18 @@ var (
 	// that is not the next one. The details are in a [ConflictError].
 	ErrConflict = errors.New("eventsource: version conflict")
 
+	// ErrTaken is returned when a save reserves, or releases, a value that another
+	// aggregate holds; see [Reservation]. The details are in a [TakenError].
+	ErrTaken = errors.New("eventsource: value is taken")
+
+	// ErrInvalidCommand is returned by [Dispatcher.Dispatch] when a command is nil, or is
+	// for no aggregate that there can be.
+	ErrInvalidCommand = errors.New("eventsource: invalid command")
+
+	// ErrUnchanged is returned by [CommandHandler.Handle] to say that the command changes
+	// nothing. [Dispatcher.Dispatch] then saves nothing and returns no error.
+	ErrUnchanged = errors.New("eventsource: command changes nothing")
+
 	// ErrInvalidSequenceID is returned when a sequence ID is not a ULID.
 	ErrInvalidSequenceID = errors.New("eventsource: invalid sequence ID")
 
@@ -144,3 +156,19 @@ func (e *OutcomeUnknownError) Error() string {
 
 // Unwrap returns [ErrOutcomeUnknown] and the cause.
 func (e *OutcomeUnknownError) Unwrap() []error { return []error{ErrOutcomeUnknown, e.Err} }
+
+// PanicError is what a panic of the application's code becomes.
+type PanicError struct {
+	// Value is what the code panicked with.
+	Value any
+	// Stack is the stack of the goroutine, as [runtime/debug.Stack] gives it.
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// Unwrap returns the value, if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

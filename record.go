@@ -39,6 +39,9 @@ type Record struct {
 	Data []byte
 	// Metadata goes along with the event; nil if there is none.
 	Metadata Metadata
+	// Reservations are made when the record is saved, by its aggregate and in order.
+	// They are not kept with it: a record that was loaded has none.
+	Reservations []Reservation
 }
 
 // Validate returns [ErrInvalidEvent], with the field and its value, when the
@@ -71,6 +74,11 @@ func (r *Record) Validate() error {
 			return err
 		}
 	}
+	for i := range r.Reservations {
+		if err := r.Reservations[i].Validate(); err != nil {
+			return fmt.Errorf("%w (%s of aggregate %q)", err, r.Type, r.AggregateID)
+		}
+	}
 	return nil
 }
 
@@ -79,6 +87,7 @@ func (r *Record) Clone() Record {
 	c := *r
 	c.Data = slices.Clone(r.Data)
 	c.Metadata = maps.Clone(r.Metadata)
+	c.Reservations = slices.Clone(r.Reservations)
 	return c
 }
 

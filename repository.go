@@ -31,9 +31,15 @@ type Repository interface {
 	SaveTransaction(ctx context.Context, events ...Event) (StoreTransaction, error)
 
 	// Load sets the aggregate's ID and applies all events of the aggregate to it in
-	// order. It returns deleted == true as soon as On returns [ErrDeleted];
-	// [ErrNoHistory] if there are no events; any other error of On.
+	// order; an aggregate that is [Versioned] gets the version of each. It returns deleted
+	// == true as soon as On returns [ErrDeleted]; [ErrNoHistory] if there are no events;
+	// any other error of On; a [PanicError] if On panics. The aggregate is to be a new
+	// one. After an error it is of no use.
 	Load(ctx context.Context, id string, aggr Aggregate) (deleted bool, err error)
+
+	// LoadAt is Load for an earlier state of the aggregate: at a version, a sequence ID or
+	// a time. [ErrNoHistory] if its first event is later. The zero AsOf is the latest.
+	LoadAt(ctx context.Context, id string, aggr Aggregate, at AsOf) (deleted bool, err error)
 
 	// GetEventsBySequenceID returns the events strictly after the sequence ID, in
 	// sequence order, at most limit. "" means from the beginning, a limit of 0 all.
@@ -119,6 +125,7 @@ type repository struct {
 	store      Store
 	serializer Serializer
 	observers  []func(context.Context, []Event) error
+	snapshots  Snapshotter // nil if there are none
 	logger     *slog.Logger
 	err        error
 }
@@ -214,10 +221,15 @@ func (r *repository) records(ctx context.Context, events []Event) ([]Record, err
 		if carrier, ok := event.(MetadataCarrier); ok {
 			record.Metadata = mergeMetadata(fromContext, carrier.GetMetadata())
 		}
-		if err := record.Validate(); err != nil {
+		records[i] = record
+	}
+	if err := r.reserve(ctx, events, records); err != nil {
+		return nil, err
+	}
+	for i := range records {
+		if err := records[i].Validate(); err != nil {
 			return nil, err
 		}
-		records[i] = record
 	}
 	return records, nil
 }
@@ -242,38 +254,6 @@ func (r *repository) observe(ctx context.Context, observe func(context.Context, 
 		}
 	}()
 	return observe(ctx, events)
-}
-
-func (r *repository) Load(ctx context.Context, id string, aggr Aggregate) (deleted bool, err error) {
-	switch {
-	case r.err != nil:
-		return false, r.err
-	case isNil(aggr):
-		return false, fmt.Errorf("%w: aggregate to load %q into is nil", ErrInvalidQuery, id)
-	case id == "":
-		return false, fmt.Errorf("%w: aggregate ID is empty", ErrInvalidQuery)
-	}
-	records, err := r.store.LoadByAggregate(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	if len(records) == 0 {
-		return false, fmt.Errorf("%w: %q", ErrNoHistory, id)
-	}
-	aggr.SetAggregateID(id)
-	for i := range records {
-		event, err := r.event(&records[i])
-		if err != nil {
-			return false, err
-		}
-		if err := aggr.On(ctx, event); errors.Is(err, ErrDeleted) {
-			return true, nil
-		} else if err != nil {
-			return false, fmt.Errorf("eventsource: aggregate %q refuses %s, version %d: %w",
-				id, records[i].Type, records[i].Version, err)
-		}
-	}
-	return false, nil
 }
 
 func (r *repository) GetEventsBySequenceID(ctx context.Context, sequenceID string, limit int) ([]Event, error) {

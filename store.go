@@ -7,8 +7,8 @@ import (
 )
 
 // Store keeps records. It is small on purpose; what only some backends can do
-// is an optional interface, found by type assertion: [Appender], [Querier], [Follower],
-// [Counter], [Watcher] and [HorizonReporter].
+// is an optional interface, found by type assertion: [Appender], [VersionLoader],
+// [Querier], [Follower], [Counter], [Watcher], [HorizonReporter] and [Reserver].
 //
 // A store assigns sequence IDs, and promises that a load by sequence ID, type or
 // timestamp never gives an event as long as one with a lower sequence ID may
@@ -61,6 +61,13 @@ type Appender interface {
 	// Append stores the records, all or none, and returns them as they were
 	// stored, in the order they were given. Without records it does nothing.
 	Append(ctx context.Context, records ...Record) ([]Record, error)
+}
+
+// VersionLoader is implemented by stores that can load a part of an aggregate.
+type VersionLoader interface {
+	// LoadByAggregateVersions is LoadByAggregate for the records whose versions are
+	// above after and, unless it is 0, at most last. Negative ones are [ErrInvalidQuery].
+	LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) (records []Record, err error)
 }
 
 // Querier is implemented by stores that evaluate a [Query] themselves, in

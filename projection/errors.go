@@ -111,20 +111,7 @@ func (e *EventError) Error() string {
 func (e *EventError) Unwrap() []error { return []error{ErrEventFailed, e.Err} }
 
 // PanicError is what a handler's panic becomes.
-type PanicError struct {
-	// Value is what the handler panicked with.
-	Value any
-	// Stack is the stack of the goroutine, as [runtime/debug.Stack] gives it.
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
-
-// Unwrap returns the value, if it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}
+type PanicError = eventsource.PanicError
 
 func misconfigured(format string, args ...any) error {
 	return fmt.Errorf("%w: projection: "+format, append([]any{eventsource.ErrMisconfigured}, args...)...)
