@@ -186,7 +186,7 @@ func (r *repository) restore(ctx context.Context, id string, aggr Aggregate, at 
 	if r.snapshots != nil && (at.latest() || at.version > 0) {
 		snapshot = r.snapshots.Find(ctx, id, aggr, at.version)
 	}
-	if snapshot == nil {
+	if snapshot == nil || snapshot.Version < 1 {
 		records, err := r.loadVersions(ctx, id, 0, at.version)
 		return records, loaded{}, err
 	}
