@@ -110,8 +110,9 @@ func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
 // store can keep atomically, although it takes each of them alone. They can be
 // saved in parts, each of which is atomic. It unwraps to [ErrTooLarge].
 type SaveTooLargeError struct {
-	// Events is how many events the save has, and MaxEvents the most that the store
-	// takes, 0 if their number is not what is too large.
+	// Events is how many events the save has, with one more for each value that it
+	// reserves or releases, and MaxEvents the most that the store takes, 0 if their
+	// number is not what is too large.
 	Events, MaxEvents int
 	// Size is the size of the events together and MaxSize the most that the store
 	// takes, both in bytes; both are 0 if the size is not what is too large.

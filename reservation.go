@@ -61,12 +61,24 @@ type Reserving interface {
 //
 // A value is taken by a save if nobody holds it, if its holder's reservation has ended,
 // or if the record's aggregate holds it already. Otherwise the save is [ErrTaken], and
-// so it is when an aggregate releases what another one holds. [ReservationChanges] puts
-// together what the records of a save do.
+// so it is when an aggregate releases what another one holds: at NewTransaction or at
+// Commit, as with a version. [ReservationChanges] puts together what the records of a
+// save do. Where a store limits the events of a save, each of its changes counts as one.
 type Reserver interface {
 	// Holder says who holds a value. If nobody does, or the reservation has ended, it is
-	// the zero Holder. It sees every save that has returned.
+	// the zero Holder. It sees every save that has returned. A scope or value that
+	// cannot be reserved is [ErrInvalidQuery].
 	Holder(ctx context.Context, scope, value string) (Holder, error)
+}
+
+// CheckReserved returns [ErrInvalidQuery] for a scope or a value that cannot be
+// reserved. Stores call it in Holder.
+func CheckReserved(scope, value string) error {
+	r := Reservation{Scope: scope, Value: value}
+	if err := r.Validate(); err != nil {
+		return fmt.Errorf("%w: nobody can hold it: %v", ErrInvalidQuery, err) //nolint:errorlint // it is no event that is invalid
+	}
+	return nil
 }
 
 // Holder is who holds a value.
@@ -115,7 +127,7 @@ type ReservationChange struct {
 // ReservationChanges puts together what records that are saved at once do to each
 // value, in order of scope and value. So in one save a value may be released by one
 // aggregate and taken by another. It returns a [TakenError] where they get into each
-// other's way.
+// other's way; within one save no reservation ends by itself.
 func ReservationChanges(records []Record) ([]ReservationChange, error) {
 	type key struct{ scope, value string }
 	var changes []ReservationChange

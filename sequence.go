@@ -29,3 +29,12 @@ func CheckLimit(limit int) error {
 	}
 	return nil
 }
+
+// CheckVersions returns [ErrInvalidQuery] for bounds of versions that are negative.
+// Stores call it in [VersionLoader].
+func CheckVersions(after, last int) error {
+	if after < 0 || last < 0 {
+		return fmt.Errorf("%w: versions above %d and up to %d: neither can be negative", ErrInvalidQuery, after, last)
+	}
+	return nil
+}

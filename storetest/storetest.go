@@ -34,12 +34,14 @@ type Ability = testsuite.Ability
 
 // The abilities. All but LargeData are optional interfaces of package eventsource.
 const (
-	Append    = testsuite.Append
-	Query     = testsuite.Query
-	Follow    = testsuite.Follow
-	Watch     = testsuite.Watch
-	Horizon   = testsuite.Horizon
-	LargeData = testsuite.LargeData // events of 1 MB
+	Append       = testsuite.Append
+	LoadVersions = testsuite.LoadVersions
+	Query        = testsuite.Query
+	Follow       = testsuite.Follow
+	Watch        = testsuite.Watch
+	Horizon      = testsuite.Horizon
+	Reserve      = testsuite.Reserve
+	LargeData    = testsuite.LargeData // events of 1 MB
 )
 
 // Run runs the suite.

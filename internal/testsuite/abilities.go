@@ -20,6 +20,8 @@ func testAbilities(t *testing.T, h Harness) {
 		}
 		_, ok := store.(eventsource.Appender)
 		check(Append, ok)
+		_, ok = store.(eventsource.VersionLoader)
+		check(LoadVersions, ok)
 		_, ok = store.(eventsource.Querier)
 		check(Query, ok)
 		_, ok = store.(eventsource.Follower)
@@ -28,6 +30,8 @@ func testAbilities(t *testing.T, h Harness) {
 		check(Watch, ok)
 		_, ok = store.(eventsource.HorizonReporter)
 		check(Horizon, ok)
+		_, ok = store.(eventsource.Reserver)
+		check(Reserve, ok)
 	})
 
 	if !h.lacks(Watch) {

@@ -30,12 +30,14 @@ type Ability string
 
 // The abilities. All but LargeData are optional interfaces of package eventsource.
 const (
-	Append    Ability = "Append"    // eventsource.Appender
-	Query     Ability = "Query"     // eventsource.Querier
-	Follow    Ability = "Follow"    // eventsource.Follower
-	Watch     Ability = "Watch"     // eventsource.Watcher
-	Horizon   Ability = "Horizon"   // eventsource.HorizonReporter
-	LargeData Ability = "LargeData" // events of 1 MB
+	Append       Ability = "Append"       // eventsource.Appender
+	LoadVersions Ability = "LoadVersions" // eventsource.VersionLoader
+	Query        Ability = "Query"        // eventsource.Querier
+	Follow       Ability = "Follow"       // eventsource.Follower
+	Watch        Ability = "Watch"        // eventsource.Watcher
+	Horizon      Ability = "Horizon"      // eventsource.HorizonReporter
+	Reserve      Ability = "Reserve"      // eventsource.Reserver
+	LargeData    Ability = "LargeData"    // events of 1 MB
 )
 
 // Harness is what the suite needs of a backend.
@@ -47,7 +49,8 @@ type Harness struct {
 	Lacks []Ability
 	// MaxSaveEvents is the most events that one save can have, at least 12, which
 	// the suite saves at once. A save of more is shown to be refused with an
-	// [eventsource.SaveTooLargeError]. Defaults to 0, no limit.
+	// [eventsource.SaveTooLargeError]. A value that a save reserves or releases counts
+	// as an event. Defaults to 0, no limit.
 	MaxSaveEvents int
 	// MaxSpreadEvents is the same where the events are of many aggregates, if that
 	// is less than for those of one. Defaults to MaxSaveEvents.
@@ -75,6 +78,8 @@ func Run(t *testing.T, h Harness) {
 		{"Contexts", testContexts},
 		{"Input", testInput},
 		{"Abilities", testAbilities},
+		{"LoadVersions", testLoadVersions},
+		{"Reservations", testReservations},
 		{"Order", testOrder},
 		{"Model", testModel},
 	} {

@@ -32,18 +32,21 @@ type Store struct {
 var (
 	_ eventsource.Store           = (*Store)(nil)
 	_ eventsource.Appender        = (*Store)(nil)
+	_ eventsource.VersionLoader   = (*Store)(nil)
 	_ eventsource.Querier         = (*Store)(nil)
 	_ eventsource.Follower        = (*Store)(nil)
 	_ eventsource.Counter         = (*Store)(nil)
 	_ eventsource.Watcher         = (*Store)(nil)
 	_ eventsource.HorizonReporter = (*Store)(nil)
+	_ eventsource.Reserver        = (*Store)(nil)
 )
 
 // Option is an option of [New].
 type Option func(*Store)
 
-// WithClock sets the clock for timestamps and sequence IDs. It must be safe for
-// concurrent use; it may be wrong, jump and run backwards. Defaults to [time.Now].
+// WithClock sets the clock for timestamps, sequence IDs and the ends of reservations. It
+// must be safe for concurrent use; it may be wrong, jump and run backwards. Defaults to
+// [time.Now].
 func WithClock(clock func() time.Time) Option {
 	return func(s *Store) {
 		if clock != nil {
@@ -60,7 +63,8 @@ func WithMaxDataSize(bytes int) Option {
 
 // WithMaxSaveEvents sets the most events that one save or transaction can have,
 // like that of a database with such a limit: more are refused with an
-// [eventsource.SaveTooLargeError]. Defaults to 0, no limit.
+// [eventsource.SaveTooLargeError]. A value that is reserved or released counts as an
+// event. Defaults to 0, no limit.
 func WithMaxSaveEvents(n int) Option {
 	return func(s *Store) { s.maxSave = n }
 }
@@ -81,6 +85,7 @@ func New(opts ...Option) *Store {
 		events: &events{
 			byAggregate: make(map[string][]int),
 			byType:      make(map[string][]int),
+			reserved:    make(map[reservedKey]eventsource.Holder),
 			watchers:    make(map[chan struct{}]struct{}),
 		},
 		clock:   time.Now,
@@ -102,49 +107,61 @@ type events struct {
 	records     []eventsource.Record
 	byAggregate map[string][]int
 	byType      map[string][]int
+	reserved    map[reservedKey]eventsource.Holder
 	last        ulid.ULID
 	watchers    map[chan struct{}]struct{}
 }
 
 // Append stores the records at once.
 func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]eventsource.Record, error) {
-	if err := s.check(ctx, records); err != nil {
+	changes, err := s.check(ctx, records)
+	if err != nil {
 		return nil, err
 	}
-	return s.append(eventsource.CloneRecords(records))
+	return s.append(eventsource.CloneRecords(records), changes)
 }
 
 // NewTransaction returns a transaction that stores the records at Commit. A
-// conflict that is there already is returned here.
+// conflict that is there already, and a value that is taken, are returned here.
 func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Record) (eventsource.StoreTransaction, error) {
-	if err := s.check(ctx, records); err != nil {
+	changes, err := s.check(ctx, records)
+	if err != nil {
 		return nil, err
 	}
+	now := s.clock()
 	s.events.mu.RLock()
-	_, err := s.events.versions(records)
+	_, err = s.events.versions(records)
+	if err == nil {
+		err = s.events.taken(changes, now)
+	}
 	s.events.mu.RUnlock()
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{ctx: ctx, store: s, records: eventsource.CloneRecords(records)}, nil
+	return &transaction{ctx: ctx, store: s, records: eventsource.CloneRecords(records), changes: changes}, nil
 }
 
-// check is everything that can be said without looking at what is stored.
-func (s *Store) check(ctx context.Context, records []eventsource.Record) error {
+// check is everything that can be said without looking at what is stored, and what
+// becomes of the reservations.
+func (s *Store) check(ctx context.Context, records []eventsource.Record) ([]eventsource.ReservationChange, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := eventsource.CheckRecords(records, s.maxData); err != nil {
-		return err
+		return nil, err
 	}
-	if s.maxSave > 0 && len(records) > s.maxSave {
-		return &eventsource.SaveTooLargeError{Events: len(records), MaxEvents: s.maxSave}
+	changes, err := eventsource.ReservationChanges(records)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if n := len(records) + len(changes); s.maxSave > 0 && n > s.maxSave {
+		return nil, &eventsource.SaveTooLargeError{Events: n, MaxEvents: s.maxSave}
+	}
+	return changes, nil
 }
 
 // append assigns and stores, and returns copies. It takes ownership of records.
-func (s *Store) append(records []eventsource.Record) ([]eventsource.Record, error) {
+func (s *Store) append(records []eventsource.Record, changes []eventsource.ReservationChange) ([]eventsource.Record, error) {
 	if len(records) == 0 {
 		return nil, nil
 	}
@@ -156,13 +173,16 @@ func (s *Store) append(records []eventsource.Record) ([]eventsource.Record, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := e.taken(changes, now); err != nil {
+		return nil, err
+	}
 	last := e.last
 	for i := range records {
 		r := &records[i]
 		if last, err = sequence.Next(last, uint64(max(now.UnixMilli(), 0))); err != nil {
 			return nil, err
 		}
-		r.SequenceID, r.Version = last.String(), versions[i]
+		r.SequenceID, r.Version, r.Reservations = last.String(), versions[i], nil
 		if r.Timestamp == 0 {
 			r.Timestamp = now.UnixNano()
 		}
@@ -173,6 +193,7 @@ func (s *Store) append(records []eventsource.Record) ([]eventsource.Record, erro
 		e.byType[r.Type] = append(e.byType[r.Type], len(e.records))
 		e.records = append(e.records, r)
 	}
+	e.reserve(changes, records)
 	for watcher := range e.watchers {
 		select {
 		case watcher <- struct{}{}:
@@ -206,6 +227,7 @@ type transaction struct {
 	mu      sync.Mutex
 	done    bool
 	records []eventsource.Record
+	changes []eventsource.ReservationChange
 }
 
 func (t *transaction) Commit() error {
@@ -218,7 +240,7 @@ func (t *transaction) Commit() error {
 	if err := t.ctx.Err(); err != nil {
 		return err
 	}
-	stored, err := t.store.append(eventsource.CloneRecords(t.records))
+	stored, err := t.store.append(eventsource.CloneRecords(t.records), t.changes)
 	if err != nil {
 		return err
 	}
@@ -248,6 +270,21 @@ func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]even
 		return nil, fmt.Errorf("%w: aggregate ID is empty", eventsource.ErrInvalidQuery)
 	}
 	return s.load(ctx, eventsource.Query{AggregateID: aggregateID})
+}
+
+// LoadByAggregateVersions gives the records of an aggregate from one version to another.
+func (s *Store) LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) ([]eventsource.Record, error) {
+	if err := eventsource.CheckVersions(after, last); err != nil {
+		return nil, err
+	}
+	records, err := s.LoadByAggregate(ctx, aggregateID)
+	if err != nil {
+		return nil, err
+	}
+	if last > 0 {
+		records = records[:min(last, len(records))]
+	}
+	return records[min(after, len(records)):], nil
 }
 
 // LoadBySequenceID gives the records after the sequence ID.

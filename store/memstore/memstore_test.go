@@ -27,7 +27,9 @@ func TestStoreWithoutOptionalInterfaces(t *testing.T) {
 				return struct{ eventsource.Store }{open(clock)}
 			}
 		},
-		Lacks: []storetest.Ability{storetest.Append, storetest.Query, storetest.Follow, storetest.Watch, storetest.Horizon},
+		Lacks: []storetest.Ability{
+			storetest.Append, storetest.LoadVersions, storetest.Query, storetest.Follow, storetest.Watch, storetest.Horizon, storetest.Reserve,
+		},
 	})
 }
 
