@@ -229,19 +229,19 @@ func (c *identified) beaten(err error) bool {
 
 // try decides a command once. It is beaten if another save was faster.
 func (d *Dispatcher[A]) try(ctx context.Context, c *identified) (result Result, beaten bool, err error) {
-	r := d.feed.repository
+	aggr, l, err := d.load(ctx, c.aggregateID)
+	if err != nil {
+		return Result{}, false, err
+	}
+	// Only now: what is applied from here on moves the aggregate's version.
 	if c.id != "" {
-		before, err := r.store.(Reserver).Holder(ctx, commandScope, c.key)
+		before, err := d.feed.Store().(Reserver).Holder(ctx, commandScope, c.key)
 		if err != nil {
 			return Result{}, false, err
 		}
 		if before.AggregateID != "" {
 			return Result{Version: before.Version, SequenceID: before.SequenceID, Repeated: true}, false, nil
 		}
-	}
-	aggr, l, err := d.load(ctx, c.aggregateID)
-	if err != nil {
-		return Result{}, false, err
 	}
 	if l.deleted {
 		return Result{}, false, fmt.Errorf("%w: %q, so it takes no %T", ErrDeleted, c.aggregateID, c.Command)

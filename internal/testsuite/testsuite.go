@@ -80,6 +80,7 @@ func Run(t *testing.T, h Harness) {
 		{"Abilities", testAbilities},
 		{"LoadVersions", testLoadVersions},
 		{"Reservations", testReservations},
+		{"Commands", testCommands},
 		{"Order", testOrder},
 		{"Model", testModel},
 	} {

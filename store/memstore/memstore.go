@@ -4,6 +4,7 @@ package memstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sort"
@@ -274,17 +275,26 @@ func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]even
 
 // LoadByAggregateVersions gives the records of an aggregate from one version to another.
 func (s *Store) LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) ([]eventsource.Record, error) {
-	if err := eventsource.CheckVersions(after, last); err != nil {
+	if aggregateID == "" {
+		return nil, fmt.Errorf("%w: aggregate ID is empty", eventsource.ErrInvalidQuery)
+	}
+	if _, err := (eventsource.Query{AggregateID: aggregateID}).Normalize(); err != nil {
 		return nil, err
 	}
-	records, err := s.LoadByAggregate(ctx, aggregateID)
-	if err != nil {
+	if err := errors.Join(eventsource.CheckVersions(after, last), ctx.Err()); err != nil {
 		return nil, err
 	}
+	s.events.mu.RLock()
+	defer s.events.mu.RUnlock()
+	places := s.events.byAggregate[aggregateID] // by version, from 1
 	if last > 0 {
-		records = records[:min(last, len(records))]
+		places = places[:min(last, len(places))]
 	}
-	return records[min(after, len(records)):], nil
+	var records []eventsource.Record
+	for _, place := range places[min(after, len(places)):] {
+		records = append(records, s.events.records[place].Clone())
+	}
+	return records, nil
 }
 
 // LoadBySequenceID gives the records after the sequence ID.
