@@ -252,7 +252,7 @@ func (d *Dispatcher[A]) try(ctx context.Context, c *identified) (result Result, 
 		return Result{Version: l.version, SequenceID: l.sequenceID}, false, nil
 	}
 	if err == nil {
-		err = c.check(ctx, aggr, events, l.version)
+		_, err = c.check(ctx, aggr, events, l.version)
 	}
 	if err != nil {
 		return Result{}, false, err
@@ -284,11 +284,38 @@ func handle(ctx context.Context, handler CommandHandler, command Command) (event
 	return handler.Handle(ctx, command)
 }
 
-// check completes the events that an aggregate at a version has decided on, and sees
-// that it can be rebuilt from them.
-func (c *identified) check(ctx context.Context, aggr Aggregate, events []Event, version int) error {
-	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %T of %q: "+format, append([]any{ErrInvalidEvent, c.Command, c.aggregateID}, args...)...)
+// Decide has an aggregate at a version decide a command as [Dispatcher.Dispatch] does,
+// and without a store, for instance in tests. The aggregate has its ID, and has its
+// events applied, 0 for a new one; that it is not deleted is the caller's to know. The
+// events that are returned have their aggregate ID and their version, and are applied to
+// the aggregate; deleted says that they delete it.
+//
+// Errors: [ErrInvalidCommand]; that of Handle, as it is, also [ErrUnchanged];
+// [ErrInvalidEvent], with a reason, for what Handle returned and for a nil aggregate; that
+// of [Apply]; a panic of the aggregate as a [PanicError]. After an error the aggregate
+// is of no use.
+func Decide(ctx context.Context, aggr CommandAggregate, version int, command Command) (events []Event, deleted bool, err error) {
+	c, err := identify(command)
+	if err != nil {
+		return nil, false, err
+	}
+	if isNil(aggr) {
+		return nil, false, fmt.Errorf("%w: the aggregate that is to decide %T is nil", ErrInvalidEvent, command)
+	}
+	if events, err = handle(ctx, aggr, command); err == nil {
+		deleted, err = c.check(ctx, aggr, events, version)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return events, deleted, nil
+}
+
+// check completes the events that an aggregate at a version has decided on, and applies
+// them, to see that it can be rebuilt from them.
+func (c *identified) check(ctx context.Context, aggr Aggregate, events []Event, version int) (deleted bool, err error) {
+	wrong := func(format string, args ...any) (bool, error) {
+		return false, fmt.Errorf("%w: %T of %q: "+format, append([]any{ErrInvalidEvent, c.Command, c.aggregateID}, args...)...)
 	}
 	if len(events) == 0 {
 		return wrong("%T returned no event and no error (to change nothing it returns ErrUnchanged)", aggr)
@@ -312,8 +339,7 @@ func (c *identified) check(ctx context.Context, aggr Aggregate, events []Event, 
 			return wrong("event %d of %d, a %T, does not keep its version (is its BaseEvent nil?)", i+1, len(events), event)
 		}
 	}
-	_, err := Apply(ctx, aggr, events...)
-	return err
+	return Apply(ctx, aggr, events...)
 }
 
 // remembering returns a context whose save remembers the command.
