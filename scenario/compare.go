@@ -176,7 +176,7 @@ func clone(event eventsource.Event) eventsource.Event {
 	copied, err := registry.Decode(eventsource.EventType(event), func(target any) error {
 		to := reflect.ValueOf(target).Elem()
 		to.Set(reflect.Indirect(reflect.ValueOf(event)))
-		cloneEmbedded(to, 0)
+		cloneBase(to, 0)
 		return nil
 	})
 	if err != nil {
@@ -185,27 +185,32 @@ func clone(event eventsource.Event) eventsource.Event {
 	return copied
 }
 
-// cloneEmbedded replaces embedded pointers by pointers to copies.
-func cloneEmbedded(v reflect.Value, depth int) {
+// cloneBase replaces the embedded pointers that lead to a BaseEvent by pointers to copies,
+// and reports whether there is a BaseEvent.
+func cloneBase(v reflect.Value, depth int) (found bool) {
 	const maxDepth = 8 // a struct may embed a pointer to itself
-	if depth > maxDepth {
-		return
+	if v.Kind() != reflect.Struct || depth > maxDepth {
+		return false
+	}
+	if v.Type() == reflect.TypeFor[eventsource.BaseEvent]() {
+		return true
 	}
 	for i := range v.NumField() {
 		field := v.Field(i)
-		if !v.Type().Field(i).Anonymous {
-			continue
-		}
-		if field.Kind() == reflect.Pointer && !field.IsNil() && field.CanSet() {
+		switch {
+		case !v.Type().Field(i).Anonymous:
+		case field.Kind() != reflect.Pointer:
+			found = cloneBase(field, depth+1) || found
+		case !field.IsNil() && field.CanSet():
 			copied := reflect.New(field.Type().Elem())
 			copied.Elem().Set(field.Elem())
-			field.Set(copied)
-			field = copied.Elem()
-		}
-		if field.Kind() == reflect.Struct {
-			cloneEmbedded(field, depth+1)
+			if cloneBase(copied.Elem(), depth+1) {
+				field.Set(copied)
+				found = true
+			}
 		}
 	}
+	return found
 }
 
 func isNil(v any) bool {
