@@ -314,6 +314,7 @@ func Decide(ctx context.Context, aggr CommandAggregate, version int, command Com
 // check completes the events that an aggregate at a version has decided on, and applies
 // them, to see that it can be rebuilt from them.
 func (c *identified) check(ctx context.Context, aggr Aggregate, events []Event, version int) (deleted bool, err error) {
+	defer recoverTo(&err) // an embedded pointer that is nil
 	wrong := func(format string, args ...any) (bool, error) {
 		return false, fmt.Errorf("%w: %T of %q: "+format, append([]any{ErrInvalidEvent, c.Command, c.aggregateID}, args...)...)
 	}
