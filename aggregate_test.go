@@ -267,7 +267,7 @@ func TestApplyTurnsPanicsIntoErrors(t *testing.T) {
 	_, err := eventsource.Apply(t.Context(), &aggr, warm(1, 1), cool(2, 0))
 	wantError(t, err, errFake, "cooled", "version 2")
 	panicked, ok := errors.AsType[*eventsource.PanicError](err)
-	if !ok || panicked.Value != errFake || !strings.Contains(string(panicked.Stack), "(*thermostat).cooled") {
+	if !ok || !strings.Contains(string(panicked.Stack), "(*thermostat).cooled") {
 		t.Errorf("the error is %#v", err)
 	}
 	if aggr.Version != 1 {
