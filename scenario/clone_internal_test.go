@@ -59,7 +59,7 @@ func TestClonesAreEqualAndShareNothing(t *testing.T) {
 	if diff, err := none.diff(w, c); diff != "" || err != nil {
 		t.Fatalf("error %v (-original +clone)\n%s", err, diff)
 	}
-	if c.Self != c && c.Self.Self != c.Self || c.Err != error(errTest) { //nolint:errorlint // the same one
+	if c.Self != c || !errors.Is(c.Err, errTest) {
 		t.Errorf("it refers to %p and %v", c.Self, c.Err)
 	}
 	c.SetVersion(1)
