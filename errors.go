@@ -113,9 +113,6 @@ type SaveTooLargeError struct {
 	// Events is how many events the save has, and MaxEvents the most that the store
 	// takes, 0 if their number is not what is too large.
 	Events, MaxEvents int
-	// Reservations is how many values the save reserves or releases, where they count
-	// as events do.
-	Reservations int
 	// Size is the size of the events together and MaxSize the most that the store
 	// takes, both in bytes; both are 0 if the size is not what is too large.
 	Size, MaxSize int
@@ -123,9 +120,6 @@ type SaveTooLargeError struct {
 
 func (e *SaveTooLargeError) Error() string {
 	msg := fmt.Sprintf("%v: one save has %d events", ErrTooLarge, e.Events)
-	if e.Reservations > 0 {
-		msg += fmt.Sprintf(" and %d reservations", e.Reservations)
-	}
 	if e.MaxEvents > 0 {
 		msg += fmt.Sprintf(", the limit is %d", e.MaxEvents)
 	}

@@ -130,27 +130,25 @@ func (s *Store) newSave(ctx context.Context, records []eventsource.Record) (*sav
 	for i := range sv.records {
 		r := &sv.records[i]
 		sv.asked = append(sv.asked, r.Version)
+		r.Reservations = nil // they are not kept with it
 		size := itemSize(r)
 		if size > maxItemSize {
 			return nil, &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: size, Limit: maxItemSize}
 		}
 		sv.size += size
 	}
-	if sv.changes, err = eventsource.ReservationChanges(sv.records); err != nil {
+	if sv.changes, err = eventsource.ReservationChanges(records); err != nil {
 		return nil, err
 	}
 	for i := range sv.changes {
 		sv.size += reservationSize(&sv.changes[i])
 	}
 	sv.assignShards(shards)
-	tooLarge := eventsource.SaveTooLargeError{Events: len(sv.records), Reservations: len(sv.changes)}
 	if maxItems := maxTransactionItems - sv.shards.len(); sv.items() > maxItems {
-		tooLarge.MaxEvents = maxItems
-		return nil, &tooLarge
+		return nil, &eventsource.SaveTooLargeError{Events: sv.items(), MaxEvents: maxItems}
 	}
 	if sv.size > maxSaveSize {
-		tooLarge.Size, tooLarge.MaxSize = sv.size, maxSaveSize
-		return nil, &tooLarge
+		return nil, &eventsource.SaveTooLargeError{Events: sv.items(), Size: sv.size, MaxSize: maxSaveSize}
 	}
 	return sv, nil
 }

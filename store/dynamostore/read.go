@@ -28,11 +28,11 @@ func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]even
 // after and, unless last is 0, at most last. It reads these and no others from the
 // table itself, strongly consistent.
 func (s *Store) LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) ([]eventsource.Record, error) {
-	switch {
-	case aggregateID == "":
+	if aggregateID == "" {
 		return nil, fmt.Errorf("%w: aggregate ID is empty", eventsource.ErrInvalidQuery)
-	case after < 0 || last < 0:
-		return nil, fmt.Errorf("%w: versions of aggregate %q after %d, up to %d: one is negative", eventsource.ErrInvalidQuery, aggregateID, after, last)
+	}
+	if err := eventsource.CheckVersions(after, last); err != nil {
+		return nil, err
 	}
 	q, err := s.normalize(ctx, eventsource.Query{AggregateID: aggregateID})
 	if err != nil || nothingIsNamedSo(&q) || last != 0 && last <= after {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -139,14 +137,8 @@ func (s *Store) Holder(ctx context.Context, scope, value string) (eventsource.Ho
 	if s.err != nil {
 		return eventsource.Holder{}, s.err
 	}
-	for _, text := range []string{scope, value} {
-		if text == "" || !utf8.ValidString(text) || strings.Contains(text, "\x00") {
-			return eventsource.Holder{}, fmt.Errorf("%w: scope %q, reserved value %q: one is empty, or not UTF-8 without NUL",
-				eventsource.ErrInvalidQuery, scope, value)
-		}
-	}
-	if len(scope) > eventsource.MaxScopeLength || len(value) > eventsource.MaxReservedLength {
-		return eventsource.Holder{}, ctx.Err() // nobody can hold it
+	if err := eventsource.CheckReserved(scope, value); err != nil {
+		return eventsource.Holder{}, err
 	}
 	v := reservedValue{scope, value}
 	out, err := call(ctx, s.client.GetItem, &dynamodb.GetItemInput{TableName: &s.table, Key: v.key(), ConsistentRead: aws.Bool(true)})
