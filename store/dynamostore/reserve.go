@@ -28,14 +28,16 @@ func (v reservedValue) key() item {
 	return item{attrAggregateID: text(name), attrVersion: number(0)}
 }
 
-// reservationOverhead is the most that an item has beside the scope and the value,
-// which are twice in it, and the holder.
+// reservationOverhead is the most that a change has in a transaction beside what differs
+// in length.
 const reservationOverhead = len(attrAggregateID+attrVersion+attrScope+attrValue+attrHolder+attrEvent+attrEventVersion+attrUntil+attrExpiresAt) +
-	len(reservationKeyPrefix+"255::") + sequenceIDLength + 4*longestNumber
+	len(reservationKeyPrefix+"255::") + sequenceIDLength + 6*longestNumber
 
-// reservationSize is the most bytes that the item takes.
+// reservationSize is the most bytes that a change takes in a transaction: the item, which
+// has the scope and the value twice, and what its condition compares it with. Whether
+// DynamoDB counts that, its documentation does not say; the local server does.
 func reservationSize(c *eventsource.ReservationChange) int {
-	return reservationOverhead + 2*(len(c.Scope)+len(c.Value)) + len(c.To)
+	return reservationOverhead + 2*(len(c.Scope)+len(c.Value)) + len(c.To) + len(c.From)
 }
 
 // newReservation is the item of a value after a change. One that was released stays,
