@@ -322,7 +322,7 @@ func (r *rebuild) lock(ctx context.Context, tx pgx.Tx) error {
 
 // handleAfter handles the events after a sequence ID.
 func (r *rebuild) handleAfter(ctx context.Context, tx pgx.Tx, sequenceID string) error {
-	types := append([]string{}, r.types()...) // nil would be NULL
+	types := append([]string{}, r.stored(&r.InlineProjection)...) // nil would be NULL
 	for {
 		rows, err := tx.Query(ctx, r.sql.events, sequenceID, types, remainingPage)
 		if err != nil {
@@ -332,7 +332,7 @@ func (r *rebuild) handleAfter(ctx context.Context, tx pgx.Tx, sequenceID string)
 		if err != nil {
 			return r.checkpoints.translate(ctx, "read events", err)
 		}
-		if err := r.handle(ctx, r.InlineProjection, records, make([]eventsource.Event, len(records))); err != nil {
+		if err := r.handle(ctx, r.InlineProjection, records, make([][]eventsource.Event, len(records))); err != nil {
 			return err
 		}
 		if len(records) < remainingPage {
