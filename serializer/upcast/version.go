@@ -58,3 +58,12 @@ func addVersion(version int, data []byte) ([]byte, error) {
 	}
 	return append(with, fields...), nil
 }
+
+// StoredVersion returns the schema version that is written in stored data, 1 if none is.
+func StoredVersion(data []byte) (int, error) {
+	version, _, err := stripVersion(data)
+	if err != nil {
+		err = fmt.Errorf("eventsource/upcast: %w", err)
+	}
+	return version, err
+}
