@@ -328,7 +328,7 @@ func (r *rebuild) handleAfter(ctx context.Context, tx pgx.Tx, sequenceID string)
 		if err != nil {
 			return r.checkpoints.translate(ctx, "read events", err)
 		}
-		records, err := pgx.CollectRows(rows, pgx.RowToStructByPos[eventsource.Record])
+		records, err := pgx.CollectRows(rows, rowToRecord)
 		if err != nil {
 			return r.checkpoints.translate(ctx, "read events", err)
 		}
@@ -340,4 +340,10 @@ func (r *rebuild) handleAfter(ctx context.Context, tx pgx.Tx, sequenceID string)
 		}
 		sequenceID = records[len(records)-1].SequenceID
 	}
+}
+
+// rowToRecord reads a row of inline_events.
+func rowToRecord(row pgx.CollectableRow) (r eventsource.Record, err error) {
+	err = row.Scan(&r.SequenceID, &r.AggregateID, &r.Version, &r.Type, &r.Timestamp, &r.UserID, &r.Data, &r.Metadata)
+	return r, err
 }
