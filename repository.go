@@ -320,7 +320,7 @@ func queryByPages(ctx context.Context, store Store, query Query) iter.Seq2[Recor
 	const pageSize = 256
 	return func(yield func(Record, error) bool) {
 		if query.Descending {
-			yield(Record{}, fmt.Errorf("%w: %T does not query in descending order", errors.ErrUnsupported, store))
+			yield(Record{}, fmt.Errorf("%w: %T does not query in descending order", errors.ErrUnsupported, unwrapped(store)))
 			return
 		}
 		page := func(after string) (records []Record, last bool, err error) {
