@@ -153,7 +153,7 @@ func (d *Dispatcher[A]) Dispatch(ctx context.Context, command Command) (Result, 
 		return Result{}, err
 	}
 	if _, ok := d.feed.Store().(Reserver); c.id != "" && !ok {
-		return Result{}, fmt.Errorf("%w: %T remembers no commands, so %T cannot have the ID %q", errors.ErrUnsupported, d.feed.Store(), command, c.id)
+		return Result{}, fmt.Errorf("%w: %T remembers no commands, so %T cannot have the ID %q", errors.ErrUnsupported, unwrapped(d.feed.Store()), command, c.id)
 	}
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier = d.config.minBackoff, d.config.maxBackoff, 2

@@ -73,7 +73,7 @@ func (f Feed) Count(ctx context.Context, query Query) (int64, error) {
 	}
 	counter, ok := f.Store().(Counter)
 	if !ok {
-		return 0, fmt.Errorf("%w: %T does not count", errors.ErrUnsupported, f.Store())
+		return 0, fmt.Errorf("%w: %T does not count", errors.ErrUnsupported, unwrapped(f.Store()))
 	}
 	return counter.Count(ctx, query)
 }

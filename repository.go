@@ -425,7 +425,7 @@ func (r *repository) query(ctx context.Context, query Query) iter.Seq2[Record, e
 func queryByPages(ctx context.Context, store Store, query Query) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if query.Descending {
-			yield(Record{}, fmt.Errorf("%w: %T does not query in descending order", errors.ErrUnsupported, store))
+			yield(Record{}, fmt.Errorf("%w: %T does not query in descending order", errors.ErrUnsupported, unwrapped(store)))
 			return
 		}
 		page := func(after string) (records []Record, last bool, err error) {
