@@ -96,5 +96,5 @@ func (f Feed) Events(record *Record, types ...string) ([]Event, error) {
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	return f.repository.decode(record, types)
+	return f.repository.decode(nil, record, types)
 }
