@@ -57,8 +57,9 @@ type Repository interface {
 	GetEventsBySequenceIDAndType(ctx context.Context, sequenceID string, eventType Event, limit int) (events []Event, err error)
 
 	// GetEventsByTimestamp returns the events whose timestamp, in Unix nanoseconds,
-	// is strictly greater, in sequence order, at most limit, as in GetEventsBySequenceID; a
-	// limit of 0 means all. Timestamps come from clocks and callers: follow events by sequence ID.
+	// is strictly greater, in sequence order, at most limit, as in GetEventsBySequenceID;
+	// a limit of 0 means all. Timestamps come from clocks and callers: follow events by
+	// sequence ID.
 	GetEventsByTimestamp(ctx context.Context, timestamp int64, limit int) (events []Event, err error)
 
 	// Events iterates over the events that match the query, and ends where the
