@@ -9,9 +9,10 @@ import (
 )
 
 // Feed reads the events of a repository as records, and decodes those that it is
-// asked to. Types in its queries are those that events are stored under. It is for readers that must get past an event that cannot be decoded, or
+// asked to. It is for readers that must get past an event that cannot be decoded, or
 // that drop most events unseen, such as those of package projection. Everybody else
-// has [Repository.Events]. It is safe for concurrent use.
+// has [Repository.Events]. Types in its queries are those that events are stored under;
+// see [Feed.StoredTypes]. It is safe for concurrent use.
 type Feed struct{ repository *repository }
 
 // Feeder is implemented by repositories that give their [Feed], as those that
@@ -96,5 +97,5 @@ func (f Feed) Events(record *Record, types ...string) ([]Event, error) {
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	return f.repository.decode(record, types)
+	return f.repository.decode(nil, record, types)
 }

@@ -231,7 +231,8 @@ func (r *repository) loadVersions(ctx context.Context, id string, after, last in
 // apply decodes a record and applies its events. The version of a record without any
 // counts too.
 func (r *repository) apply(ctx context.Context, aggr Aggregate, record *Record) (deleted bool, err error) {
-	events, err := r.decode(record, nil)
+	var one [1]Event // mostly it is
+	events, err := r.decode(one[:0], record, nil)
 	if err != nil {
 		return false, err
 	}

@@ -16,14 +16,10 @@ func TestREADMEs_show_only_code_that_stands_elsewhere(t *testing.T) {
 	for _, text := range goFiles(t) {
 		sources.WriteString("\n" + plainLines(text) + "\n")
 	}
-	for _, name := range []string{"README.md", "store/dynamostore/README.md", "projection/dynamoprojection/README.md", "docs/projections.md", "docs/testing.md"} {
-		readme, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := regexp.MustCompile("(?s)\n```go\n(.*?)\n```\n").FindAllStringSubmatch(string(readme), -1)
-		if len(blocks) == 0 {
-			t.Fatalf("there is no Go in %s", name)
+	for name, readme := range documents(t) {
+		blocks := regexp.MustCompile("(?s)\n```go\n(.*?)\n```\n").FindAllStringSubmatch(readme, -1)
+		if len(blocks) == 0 && name == "README.md" {
+			t.Errorf("there is no Go in %s", name)
 		}
 		for _, block := range blocks {
 			if !strings.Contains(sources.String(), "\n"+plainLines(block[1])+"\n") {
@@ -41,12 +37,8 @@ func TestDocumentsNameOnlyTestsThatExist(t *testing.T) {
 			defined[match[1]] = true
 		}
 	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/proof/README.md", "docs/projections.md", "docs/testing.md", "store/dynamostore/README.md", "projection/dynamoprojection/README.md"} {
-		document, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(document), -1) {
+	for name, document := range documents(t) {
+		for _, match := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(document, -1) {
 			if !defined[match[1]] {
 				t.Errorf("%s names %s, which is no test", name, match[1])
 			}
@@ -57,6 +49,22 @@ func TestDocumentsNameOnlyTestsThatExist(t *testing.T) {
 // goFiles returns the text of each Go file of all modules.
 func goFiles(t *testing.T) (texts []string) {
 	t.Helper()
+	for _, text := range files(t, ".go") {
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// documents returns the text of each document of all modules, by its path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	return files(t, ".md")
+}
+
+// files returns the texts of files whose names end in ext, by their paths.
+func files(t *testing.T, ext string) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
 	module := os.DirFS(".")
 	err := fs.WalkDir(module, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
@@ -64,11 +72,11 @@ func goFiles(t *testing.T) (texts []string) {
 			return err
 		case entry.IsDir() && (name != "." && strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
 			return fs.SkipDir
-		case path.Ext(name) != ".go":
+		case path.Ext(name) != ext:
 			return nil
 		}
 		text, err := fs.ReadFile(module, name)
-		texts = append(texts, string(text))
+		texts[name] = string(text)
 		return err
 	})
 	if err != nil {

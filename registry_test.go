@@ -2,6 +2,7 @@ package eventsource_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -145,4 +146,19 @@ func TestRegistry_Decode_fails_for_unknown_names_and_with_what_it_is_given(t *te
 	wantError(t, err, errFake)
 	_, err = (&eventsource.Registry{}).Decode("Opened", func(any) error { return nil })
 	wantError(t, err, eventsource.ErrUnknownType)
+}
+
+func TestRegistry_says_which_types_it_knows(t *testing.T) {
+	r, err := eventsource.NewRegistry(&Opened{}, &Deposited{}, &Closed{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := r.Types()
+	if !slices.Equal(types, []string{"Closed", "Deposited", "Opened"}) {
+		t.Errorf("types are %q", types)
+	}
+	types[0] = "changed"
+	if got := r.Types()[0]; got != "Closed" {
+		t.Errorf("the caller has changed a type to %q", got)
+	}
 }

@@ -57,8 +57,9 @@ type Repository interface {
 	GetEventsBySequenceIDAndType(ctx context.Context, sequenceID string, eventType Event, limit int) (events []Event, err error)
 
 	// GetEventsByTimestamp returns the events whose timestamp, in Unix nanoseconds,
-	// is strictly greater, in sequence order, at most limit; a limit of 0 means
-	// all. Timestamps come from clocks and callers: follow events by sequence ID.
+	// is strictly greater, in sequence order, at most limit, as in GetEventsBySequenceID;
+	// a limit of 0 means all. Timestamps come from clocks and callers: follow events by
+	// sequence ID.
 	GetEventsByTimestamp(ctx context.Context, timestamp int64, limit int) (events []Event, err error)
 
 	// Events iterates over the events that match the query, and ends where the
@@ -374,10 +375,10 @@ func (r *repository) Events(ctx context.Context, query Query) iter.Seq2[Event, e
 			query.Limit = 0 // how many records that takes shows later
 		}
 		given := 0
+		var events []Event // of one record
 		for record, err := range r.query(ctx, query) {
-			var events []Event
 			if err == nil {
-				events, err = r.decode(&record, types)
+				events, err = r.decode(events[:0], &record, types)
 			}
 			if err != nil {
 				yield(nil, err)
@@ -488,7 +489,7 @@ func (r *repository) events(records []Record, types []string, limit int) ([]Even
 	of := make([][]Event, len(records))
 	err := inParts(len(records), func(from, to int) (err error) {
 		for i := from; i < to && err == nil; i++ {
-			of[i], err = r.decode(&records[i], types)
+			of[i], err = r.decode(nil, &records[i], types)
 		}
 		return err
 	})
@@ -505,36 +506,36 @@ func (r *repository) events(records []Record, types []string, limit int) ([]Even
 // isPlain reports whether each record is one event, of the type that it is stored under.
 func (r *repository) isPlain() bool { return r.several == nil && r.resolver == nil }
 
-// only gives those of the events that are of the types, all if there are none.
-func (r *repository) only(types []string, events []Event) []Event {
-	if len(types) == 0 || r.isPlain() { // the store has looked
-		return events
-	}
-	return slices.DeleteFunc(events, func(event Event) bool { return !slices.Contains(types, EventType(event)) })
-}
-
-// decode gives those of a record's events that are of the types.
-func (r *repository) decode(record *Record, types []string) ([]Event, error) {
+// decode appends those of a record's events that are of the types, all if there are none.
+func (r *repository) decode(events []Event, record *Record, types []string) ([]Event, error) {
 	if r.several == nil {
 		event, err := r.event(record)
-		if err != nil {
-			return nil, err
+		if err != nil || r.resolver != nil && !isOf(types, event) { // of a plain serializer's the store has made sure
+			return events, err
 		}
-		return r.only(types, []Event{event}), nil
+		return append(events, event), nil
 	}
-	events, err := r.several.UnmarshalAll(record.Data, record.Type)
+	all, err := r.several.UnmarshalAll(record.Data, record.Type)
 	if err != nil {
 		return nil, undecoded(record, err)
 	}
-	for i, event := range events {
+	for i, event := range all {
 		if err := complete(event, record); err != nil {
 			return nil, err
 		}
 		if carrier, ok := event.(MetadataCarrier); ok && i > 0 {
 			carrier.SetMetadata(maps.Clone(record.Metadata)) // each its own
 		}
+		if isOf(types, event) {
+			events = append(events, event)
+		}
 	}
-	return r.only(types, events), nil
+	return events, nil
+}
+
+// isOf reports whether an event is of one of the types, or there are none.
+func isOf(types []string, event Event) bool {
+	return len(types) == 0 || slices.Contains(types, EventType(event))
 }
 
 // event decodes a record that is one event.

@@ -4,6 +4,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -242,4 +243,16 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Errorf("%s became %s, error %v", written, rewritten, err)
 		}
 	})
+}
+
+func TestSerializer_says_which_types_it_knows(t *testing.T) {
+	if got := newSerializer(t).Types(); !slices.Equal(got, []string{"enveloped", "measured", "noted", "priced"}) {
+		t.Errorf("types are %q", got)
+	}
+	if got := json.NewSerializer(&priced{}, &priced{}).Types(); got != nil {
+		t.Errorf("types of a serializer that was refused are %q", got)
+	}
+	if got := (&json.Serializer{}).Types(); got != nil {
+		t.Errorf("types of a serializer that was not made are %q", got)
+	}
 }

@@ -75,15 +75,16 @@ type chain struct {
 	rules      map[int]*Rule // by version, one for each, but for the newest of a type that is registered
 }
 
-// NewSerializer returns a serializer that upcasts what it gives to the inner one, which
-// reads and writes JSON, and says which types it knows (a method Types() []string, as
-// that of package serializer/json). The version of a type that is written is one above that of its highest
-// [Step] or [Split].
+// NewSerializer returns a serializer that upcasts what it gives to the inner one. That
+// one reads and writes JSON, and has a method Types() []string that says which types it
+// knows, as that of package serializer/json does. The version of a type that is written
+// is one above that of its highest [Step] or [Split].
 //
 // Rules that do not fit together are [eventsource.ErrMisconfigured], from
 // [Serializer.Err] and every method: a version without a step to the next one, or with
-// two; a type that is neither registered, nor split in its highest version, nor dropped; an old name, or a
-// type that is dropped, that has other rules or is registered; what leads back to itself.
+// two; a type that is neither registered, nor split in its highest version, nor dropped;
+// an old name, or a type that is dropped, that has other rules or is registered; what
+// leads back to itself.
 func NewSerializer(inner eventsource.Serializer, rules ...Rule) *Serializer {
 	s := &Serializer{inner: inner}
 	if v := reflect.ValueOf(inner); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {

@@ -162,7 +162,7 @@ func escape(eventType string) string {
 
 // check reads the event and compares it with what stands beside it.
 func (f file) check(serializer *upcast.Serializer, update bool) error {
-	data, err := os.ReadFile(f.path) //nolint:gosec // a file of the test's folder
+	data, err := os.ReadFile(f.path)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (f file) check(serializer *upcast.Serializer, update bool) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	case update:
-		return os.WriteFile(path, got, 0o600)
+		return os.WriteFile(path, got, 0o600) //nolint:gosec // a file of the test's folder
 	case err != nil:
 		return fmt.Errorf("there is no %s to say what it is today; run the test with update, and look at the file", filepath.Base(path))
 	}

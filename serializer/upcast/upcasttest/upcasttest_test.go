@@ -34,10 +34,10 @@ func (l *listener) wantFailures(t *testing.T, want ...string) {
 		t.Errorf("failed of %d things, want %d:\n%s", len(l.failures), len(want), strings.Join(l.failures, "\n"))
 		return
 	}
-	for i, failure := range l.failures {
-		for _, mention := range strings.Split(want[i], "&") {
-			if !strings.Contains(failure, mention) {
-				t.Errorf("failure %d is %q, and does not mention %q", i+1, failure, mention)
+	for i, mentions := range want {
+		for _, mention := range strings.Split(mentions, "&") {
+			if !strings.Contains(l.failures[i], mention) {
+				t.Errorf("failure %d is %q, and does not mention %q", i+1, l.failures[i], mention)
 			}
 		}
 	}
@@ -70,8 +70,8 @@ func newSerializer(rules ...upcast.Rule) *upcast.Serializer {
 func folder(t *testing.T, files ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for i := 0; i < len(files); i += 2 {
-		put(t, dir, files[i], files[i+1])
+	for file := range slices.Chunk(files, 2) {
+		put(t, dir, file[0], file[1])
 	}
 	return dir
 }
