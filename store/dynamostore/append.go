@@ -449,7 +449,7 @@ func (s *Store) learn(p *plan, err error) verdict {
 	result := fenced
 	p.taken, p.denied = make(map[string]bool), make(map[*save]error)
 	reasons := dynamo.Reasons(err)
-	next := func() (item item, failed bool) {
+	next := func() (there item, failed bool) {
 		if len(reasons) == 0 {
 			return nil, false
 		}

@@ -14,7 +14,7 @@ import (
 // serverClock is DynamoDB's time, as of its latest answers.
 type serverClock struct {
 	mu sync.Mutex
-	// time was the server's at the time at of this process, or a little more.
+	// The server's time was time, or a little later, when this process's was at.
 	time, at time.Time
 }
 

@@ -84,9 +84,11 @@ func (m *meter) count(input *dynamodb.TransactWriteItemsInput) {
 		}
 		size := float64(sizeOf(i.Put.Item))
 		units := math.Ceil(size / 1024)
-		m.bytes += size
 		m.tableUnits += 2 * units
-		m.indexUnits += 2 * units // both indexes
+		if i.Put.Item["shard"] != nil {
+			m.bytes += size
+			m.indexUnits += 2 * units // both indexes
+		}
 	}
 }
 
@@ -159,11 +161,31 @@ func TestTheCostsInTheREADMEAreThoseThatAreMeasured(t *testing.T) {
 		}
 	}
 
+	reserving := func(reservation eventsource.Reservation) {
+		t.Helper()
+		records := smallRecords("warm up", 1)
+		records[0].Reservations = []eventsource.Reservation{reservation}
+		append1(records)
+	}
+	mail := eventsource.Reservation{Scope: "email", Value: "ann@example.com"}
+
 	append1(smallRecords("warm up", 1)) // reads the head
 	costs := []cost{
 		measure("save 1 event of a known aggregate", 6, func() { append1(smallRecords("warm up", 1)) }),
 		measure("save 10 events of a known aggregate", 42, func() { append1(smallRecords("warm up", 10)) }),
 		measure("save 1 event of an aggregate that this process does not know", 6, func() { append1(smallRecords("unknown", 1)) }),
+		measure("save 1 event of a known aggregate, which reserves or releases a value", 8, func() { reserving(mail) }),
+		measure("who holds a value", 1, func() {
+			if h, err := store.Holder(ctx, mail.Scope, mail.Value); err != nil || h.AggregateID != "warm up" {
+				t.Fatal(h, err)
+			}
+		}),
+	}
+	released := mail
+	released.Release = true
+	release := measure("release", 8, func() { reserving(released) })
+	if release.write != release.bound {
+		t.Errorf("a release takes %v units, want %v", release.write, release.bound)
 	}
 	m.reset()
 	for range 10 {
@@ -171,9 +193,16 @@ func TestTheCostsInTheREADMEAreThoseThatAreMeasured(t *testing.T) {
 	}
 	const head = 1                       // a strongly consistent read of up to 4 KB
 	hundred := math.Ceil(m.bytes / 4096) // read units, strongly consistent
-	everything := 1 + 1 + 10 + 1 + 100
+	ten := math.Ceil(m.bytes / 10 / 4096)
+	everything := 1 + 1 + 10 + 1 + 2 + 100
 	costs = append(costs,
 		measure("load an aggregate of 100 events", hundred, func() { load("hundred", 100) }),
+		measure("load the last 10 of an aggregate of 100 events", ten, func() {
+			records, err := store.LoadByAggregateVersions(ctx, "hundred", 90, 0)
+			if err != nil || len(records) != 10 {
+				t.Fatalf("%d records, %v", len(records), err)
+			}
+		}),
 		measure("a page of 100 events of the feed", hundred/2+head, func() { page("", 100, 100) }),
 	)
 	records, err := store.LoadBySequenceID(ctx, "", 0)

@@ -32,6 +32,7 @@ func everyCall(ctx context.Context, store *dynamostore.Store) map[string]error {
 	}
 	errs["NewTransaction"] = err
 	_, errs["LoadByAggregate"] = store.LoadByAggregate(ctx, "a")
+	_, errs["LoadByAggregateVersions"] = store.LoadByAggregateVersions(ctx, "a", 1, 2)
 	_, errs["LoadBySequenceID"] = store.LoadBySequenceID(ctx, "", 0)
 	_, errs["LoadBySequenceIDAndType"] = store.LoadBySequenceIDAndType(ctx, "", "T", 0)
 	_, errs["LoadByTimestamp"] = store.LoadByTimestamp(ctx, 0, 0)
@@ -40,6 +41,7 @@ func everyCall(ctx context.Context, store *dynamostore.Store) map[string]error {
 	}
 	_, errs["Watch"] = store.Watch(ctx)
 	_, errs["Horizon"] = store.Horizon(ctx)
+	_, errs["Holder"] = store.Holder(ctx, "email", "x")
 	return errs
 }
 

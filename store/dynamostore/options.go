@@ -35,7 +35,8 @@ type config struct {
 
 // WithClock sets the clock for timestamps and sequence IDs. It must be safe for
 // concurrent use; it may be wrong, jump and run backwards, but not be ahead of
-// DynamoDB's by more than [WithMaxClockAhead]. Defaults to [time.Now].
+// DynamoDB's by more than [WithMaxClockAhead]. When reservations end, DynamoDB's clock
+// says. Defaults to [time.Now].
 func WithClock(clock func() time.Time) Option { return func(c *config) { c.clock = clock } }
 
 // WithMaxClockAhead sets how far the clock may be ahead of DynamoDB's, whose

@@ -38,6 +38,17 @@ func TestAnAggregateOf20MBLoadsWhole(t *testing.T) {
 			t.Fatalf("record %d has version %d and %d bytes", i, r.Version, len(r.Data))
 		}
 	}
+	for _, part := range [][2]int{{0, 105}, {50, 150}, {105, 0}, {209, 0}, {200, 1000}} {
+		after, last := part[0], part[1]
+		got, err := dynamostore.New(testenv.DynamoDBClient(t), table).LoadByAggregateVersions(ctx, "large", after, last)
+		want := records[after:]
+		if last > 0 {
+			want = records[after:min(last, len(records))]
+		}
+		if err != nil || !slices.Equal(sequenceIDs(got), sequenceIDs(want)) {
+			t.Errorf("after version %d, up to %d: %d records, want %d: %v", after, last, len(got), len(want), err)
+		}
+	}
 	for name, query := range map[string]eventsource.Query{
 		"the feed":                      {},
 		"the feed, descending":          {Descending: true},

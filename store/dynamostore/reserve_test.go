@@ -129,8 +129,9 @@ func TestATakenValueFailsOnlyTheSaveThatWantsIt(t *testing.T) {
 	for _, place := range []int{0, 1, 2} {
 		t.Run(fmt.Sprint("in place ", place), func(t *testing.T) {
 			t.Parallel()
-			w, store, other := wired(t)
-			reserve(t, other, reserves(happened("owner"), take("taken"), take("also taken")))
+			began := time.Now()
+			w, store, other := wired(t, dynamostore.WithClock(func() time.Time { return began }))
+			owner := reserve(t, other, reserves(happened("owner"), take("taken"), take("also taken")))[0]
 			records := []eventsource.Record{reserves(first("other values"), take("free"), take("free too")), first("no values")}
 			records = slices.Insert(records, place, reserves(first("loser"), take("his"), take("taken"), take("also taken")))
 			results, transactions := gathered(t, w, store, records...)
@@ -139,6 +140,8 @@ func TestATakenValueFailsOnlyTheSaveThatWantsIt(t *testing.T) {
 					wantTaken(t, "the loser", r.err, eventsource.TakenError{Value: "also taken", AggregateID: "loser", Holder: "owner"})
 				} else if r.err != nil {
 					t.Errorf("%s: %v", records[i].AggregateID, r.err)
+				} else if id := r.records[0].SequenceID; id[:10] != owner.SequenceID[:10] {
+					t.Errorf("%s is not of the millisecond of %s, although no reader was in the way", id, owner.SequenceID)
 				}
 			}
 			if len(transactions) == 0 || !strings.Contains(transactions[0], `"loser"`) || !strings.Contains(transactions[0], `"no values"`) {
@@ -382,23 +385,28 @@ func TestASaveThatGetsIntoAnothersWayAtAValueIsTriedAgain(t *testing.T) {
 	wantHolder(t, other, "x", "a")
 }
 
-// Whatever a server says of more items than there are, or less, is no reason to panic.
-func TestOddReasonsOfACancelledTransactionAreNoReasonToPanic(t *testing.T) {
+// Whatever a server says of more items than there are, of less, or without the item
+// that was there, is no reason to panic, nor to give up.
+func TestOddReasonsOfACancelledTransactionMakeForAnotherTry(t *testing.T) {
 	t.Parallel()
-	for _, count := range []int{1, 2, 3, 4, 9} {
+	none, failed := map[string]string{"Code": "None"}, map[string]string{"Code": "ConditionalCheckFailed"}
+	for _, reasons := range [][]map[string]string{
+		{failed}, {failed, failed}, {none, failed}, {failed, failed, failed}, {none, none, failed}, {none, none, none, failed},
+		slices.Repeat([]map[string]string{failed}, 9), {none, none, {}, failed},
+	} {
 		w, store, other := wired(t)
 		var attempts atomic.Int32
 		w.carry(func(p packet) (*http.Response, error) {
 			if p.operation == transact && attempts.Add(1) == 1 {
 				return reply(http.StatusBadRequest, document{
 					"__type":              quoted("com.amazonaws.dynamodb.v20120810#TransactionCanceledException"),
-					"CancellationReasons": encoded(slices.Repeat([]map[string]string{{"Code": "ConditionalCheckFailed"}}, count)),
+					"CancellationReasons": encoded(reasons),
 				}), nil
 			}
 			return p.pass()
 		})
 		if r := soon(t, "the save", saving(t.Context(), store, reserves(first("a"), take("x")))); r.err != nil {
-			t.Errorf("%d reasons: %v", count, r.err)
+			t.Errorf("%v: %v", reasons, r.err)
 		}
 		wantHolder(t, other, "x", "a")
 	}

@@ -12,7 +12,7 @@ import (
 // and Rollback forgets. Until Commit nothing is written, so it does not stop the
 // saves of others, and readers do not wait for it. A conflict that is there already
 // is returned here: for records that ask for a version their aggregates are asked,
-// unless this process knows them.
+// unless this process knows them. Whether a value is taken shows at Commit.
 func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Record) (eventsource.StoreTransaction, error) {
 	if err := s.validate(ctx, records); err != nil {
 		return nil, err
