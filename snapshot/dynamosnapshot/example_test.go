@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -73,7 +74,7 @@ func Example() {
 	if err := dynamosnapshot.CreateTable(ctx, client, table, dynamosnapshot.TableOptions{}); err != nil {
 		log.Panic(err)
 	}
-	snapshots := snapshot.New(dynamosnapshot.New(client, table), snapshot.Every(100))
+	snapshots := snapshot.New(dynamosnapshot.New(client, table), snapshot.Every(100), snapshot.WithTimeout(time.Minute))
 	repository := eventsource.NewRepository(memstore.New(), json.NewSerializer(&Deposited{}), eventsource.WithSnapshots(snapshots))
 
 	for range 100 {

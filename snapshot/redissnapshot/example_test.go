@@ -68,7 +68,7 @@ func Example() {
 	client := redis.NewClient(options)
 	defer func() { _ = client.Close() }()
 	store := redissnapshot.New(client, redissnapshot.WithPrefix(prefix), redissnapshot.WithTTL(24*time.Hour))
-	snapshots := snapshot.New(store, snapshot.Every(10))
+	snapshots := snapshot.New(store, snapshot.Every(10), snapshot.WithTimeout(time.Minute))
 	repository := eventsource.NewRepository(memstore.New(), json.NewSerializer(&Deposited{}), eventsource.WithSnapshots(snapshots))
 
 	for range 10 {

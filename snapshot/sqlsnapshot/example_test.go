@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -73,7 +74,7 @@ func Example() {
 	if err := errors.Join(migrations.Up(ctx, db), db.Close()); err != nil {
 		log.Panic(err)
 	}
-	snapshots := snapshot.New(sqlsnapshot.New(pool), snapshot.Every(10))
+	snapshots := snapshot.New(sqlsnapshot.New(pool), snapshot.Every(10), snapshot.WithTimeout(time.Minute))
 	repository := eventsource.NewRepository(sqlstore.New(pool), json.NewSerializer(&Deposited{}), eventsource.WithSnapshots(snapshots))
 
 	for range 10 {
