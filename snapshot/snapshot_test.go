@@ -14,11 +14,17 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/internal/testenv"
 	"github.com/eventsource-go/eventsource/snapshot"
 	"github.com/eventsource-go/eventsource/store/memstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withServers{m}) }
+
+// withServers ends the containers of the benchmarks.
+type withServers struct{ *testing.M }
+
+func (w withServers) Run() int { return testenv.Main(w.M) }
 
 // onlyState compares accounts without what is no state; nil and empty are not the same.
 var onlyState = cmpopts.IgnoreFields(Account{}, "clock", "Notes")
