@@ -21,6 +21,8 @@ type queue struct {
 
 	mu      sync.Mutex
 	waiting []pending
+	storing string        // the aggregate whose snapshot is being stored
+	stored  chan struct{} // closed when it is, nil if none is being stored
 	idle    chan struct{} // closed when the goroutine ends, nil if there is none
 	full    bool          // since the last snapshot that was accepted
 }
@@ -57,6 +59,10 @@ func (q *queue) work(store func(context.Context, eventsource.Snapshot)) {
 			return
 		}
 		store(p.ctx, p.snapshot)
+		q.mu.Lock()
+		close(q.stored)
+		q.stored = nil
+		q.mu.Unlock()
 	}
 }
 
@@ -71,6 +77,7 @@ func (q *queue) next() (pending, bool) {
 	}
 	p := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
+	q.storing, q.stored = p.snapshot.AggregateID, make(chan struct{})
 	return p, true
 }
 
@@ -79,11 +86,28 @@ func (q *queue) wait(ctx context.Context) error {
 	q.mu.Lock()
 	idle := q.idle
 	q.mu.Unlock()
-	if idle == nil {
+	return until(ctx, idle)
+}
+
+// forget drops the snapshots of an aggregate, and waits for one that is being stored.
+func (q *queue) forget(ctx context.Context, aggregateID string) error {
+	q.mu.Lock()
+	q.waiting = slices.DeleteFunc(q.waiting, func(p pending) bool { return p.snapshot.AggregateID == aggregateID })
+	stored := q.stored
+	if q.storing != aggregateID {
+		stored = nil
+	}
+	q.mu.Unlock()
+	return until(ctx, stored)
+}
+
+// until waits until a channel is closed, or not at all if it is nil.
+func until(ctx context.Context, done <-chan struct{}) error {
+	if done == nil {
 		return ctx.Err()
 	}
 	select {
-	case <-idle:
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("eventsource/snapshot: wait for pending snapshots: %w", ctx.Err())

@@ -129,6 +129,41 @@ func TestOfSnapshotsThatWaitTheNewestOfEachAggregateIsStoredAndTooManyAreDropped
 	b.wantStats(t, snapshot.Stats{Stored: 5, Failed: 1, Dropped: 3})
 }
 
+func TestDeleteForgetsWhatWaitsInTheBackground(t *testing.T) {
+	b := newBank(snapshot.Every(1), snapshot.InBackground(10), snapshot.WithTimeout(time.Minute))
+	g := newGate()
+	b.kept.save = func(ctx context.Context, s eventsource.Snapshot) error {
+		return errors.Join(g.save(ctx, s), b.kept.Store.Save(ctx, s))
+	}
+	saveMany(t, b, "a", 1)
+	load(t, b, "a")
+	<-g.arrived // is being stored
+	for _, id := range []string{"a", "b"} {
+		saveMany(t, b, id, 1)
+		load(t, b, id)
+	}
+	if err := b.snapshots.Delete(t.Context(), "b"); err != nil { // which need not wait for another aggregate
+		t.Fatal(err)
+	}
+	waiting, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer stop()
+	if err := b.snapshots.Delete(waiting, "a"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Delete = %v", err)
+	}
+	deleted := make(chan error)
+	go func() { deleted <- b.snapshots.Delete(context.WithoutCancel(t.Context()), "a") }()
+	g.pass <- nil
+	if err := errors.Join(<-deleted, b.snapshots.Wait(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	b.wantStats(t, snapshot.Stats{Stored: 1})
+	for _, id := range []string{"a", "b"} {
+		if b.snapshots.Find(t.Context(), id, &Account{}, 0) != nil {
+			t.Errorf("%q still has a snapshot", id)
+		}
+	}
+}
+
 func TestInTheBackgroundAStoreThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	b := newBank(snapshot.Every(1), snapshot.InBackground(1), snapshot.WithTimeout(10*time.Millisecond))
 	saveMany(t, b, "a", 1)

@@ -360,7 +360,28 @@ func TestAnAggregateThatWritesItselfIsTrusted(t *testing.T) {
 	}
 }
 
-// text is a codec of states as text.
+// pointing embeds its base as it should not.
+type pointing struct {
+	*eventsource.AggregateBase
+	N int
+}
+
+func (*pointing) SnapshotVersion() int                          { return 1 }
+func (p *pointing) On(context.Context, eventsource.Event) error { p.N++; return nil }
+
+func TestAnAggregateMayPointToItsBase(t *testing.T) {
+	b := newBank(snapshot.Every(2))
+	saveMany(t, b, "a", 2)
+	for range 2 {
+		p := &pointing{AggregateBase: &eventsource.AggregateBase{}}
+		if _, err := b.Load(t.Context(), "a", p); err != nil || p.N != 2 || p.ID != "a" || p.Version != 2 {
+			t.Errorf("%+v %+v, %v", p, p.AggregateBase, err)
+		}
+	}
+	b.wantStats(t, snapshot.Stats{Stored: 1, Restored: 1})
+}
+
+// textCodec is a codec of states as text.
 type textCodec struct{ broken bool }
 
 func (c *textCodec) Marshal(aggr eventsource.Aggregate) ([]byte, error) {

@@ -229,11 +229,14 @@ func (s *Snapshots) save(ctx context.Context, snapshot eventsource.Snapshot) {
 }
 
 // Delete removes all snapshots of an aggregate, also of other types and versions, for
-// instance because there is something in them that has to be forgotten. Those that wait
-// in the background are stored first. The next load may take one again. Unlike the
-// other methods it returns the store's error.
+// instance because there is something in them that has to be forgotten, with those that
+// wait in the background of this process. A load, also one that is under way, may take
+// one again. Unlike the other methods it returns the store's error.
 func (s *Snapshots) Delete(ctx context.Context, aggregateID string) error {
-	if err := s.Wait(ctx); err != nil {
+	if s.err != nil {
+		return s.err
+	}
+	if err := s.queue.forget(ctx, aggregateID); err != nil {
 		return err
 	}
 	return s.store.Delete(ctx, aggregateID)

@@ -518,7 +518,7 @@ func TestWhenIsToldWhatALoadHasDone(t *testing.T) {
 }
 
 func TestDeleteForgetsAnAggregate(t *testing.T) {
-	b := newBank(snapshot.InBackground(10))
+	b := newBank()
 	saveMany(t, b, "a", 10)
 	load(t, b, "a")
 	if err := b.snapshots.Delete(t.Context(), "a"); err != nil {
@@ -526,9 +526,6 @@ func TestDeleteForgetsAnAggregate(t *testing.T) {
 	}
 	b.wantStats(t, snapshot.Stats{Stored: 1})
 	b.wantRead(t, 10, 10)
-	if err := b.snapshots.Wait(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := b.snapshots.Delete(ctx, "a"); !errors.Is(err, context.Canceled) {

@@ -221,7 +221,7 @@ func empty(v reflect.Value) {
 
 // isBase reports whether the repository sets the field.
 func isBase(f reflect.StructField) bool {
-	return f.Anonymous && f.Type == reflect.TypeFor[eventsource.AggregateBase]()
+	return f.Anonymous && (f.Type == reflect.TypeFor[eventsource.AggregateBase]() || f.Type == reflect.TypeFor[*eventsource.AggregateBase]())
 }
 
 // isExcluded reports whether the field is no state.
