@@ -17,10 +17,13 @@ import (
 
 	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/internal/projectionsuite"
+	"github.com/eventsource-go/eventsource/internal/snapshotsuite"
 	"github.com/eventsource-go/eventsource/internal/testenv"
 	"github.com/eventsource-go/eventsource/migrations"
 	"github.com/eventsource-go/eventsource/projection"
 	"github.com/eventsource-go/eventsource/projection/sqlprojection"
+	"github.com/eventsource-go/eventsource/snapshot"
+	"github.com/eventsource-go/eventsource/snapshot/sqlsnapshot"
 	"github.com/eventsource-go/eventsource/store/sqlstore"
 )
 
@@ -43,6 +46,10 @@ const (
 	projectorMay = `
 		GRANT USAGE ON SCHEMA {schema} TO {role};
 		GRANT SELECT, INSERT, UPDATE, DELETE ON events_projections, events_parked TO {role};`
+	// Where the snapshots are, which may be another database.
+	snapshotterMay = `
+		GRANT USAGE ON SCHEMA {schema} TO {role};
+		GRANT SELECT, INSERT, UPDATE, DELETE ON events_snapshots TO {role};`
 )
 
 func TestAWriterMayAppendAndReadAndAReaderMayRead(t *testing.T) {
@@ -136,6 +143,16 @@ func TestAProjectorMayKeepCheckpoints(t *testing.T) {
 		up(t, owner)
 		grant(t, owner, nothing, one[string](t, owner, `SELECT current_schema()`), "")
 		return sqlprojection.NewCheckpoints(testenv.Pool(t, newRole(t, owner, url, projectorMay)))
+	})
+}
+
+func TestASnapshotterMayKeepSnapshots(t *testing.T) {
+	snapshotsuite.Run(t, func(t *testing.T) snapshot.Store {
+		url := testenv.Postgres(t)
+		owner := open(t, url)
+		up(t, owner)
+		grant(t, owner, nothing, one[string](t, owner, `SELECT current_schema()`), "")
+		return sqlsnapshot.New(testenv.Pool(t, newRole(t, owner, url, snapshotterMay)))
 	})
 }
 
@@ -235,6 +252,8 @@ var takeovers = []string{
 	`ALTER TABLE events_projections ADD COLUMN mine integer`,
 	`CREATE INDEX mine ON events_parked (error)`,
 	`DROP TABLE events_projections, events_parked`,
+	`TRUNCATE events_snapshots`,
+	`DROP TABLE events_snapshots`,
 	`SELECT * FROM siblings_projections`,
 
 	`TRUNCATE events_reservations`,
@@ -282,6 +301,14 @@ var reads = []string{
 	`INSERT INTO {schema}.events VALUES ('00000000010000000000000000', 'mine', 1, 'Tested', 1, '', '', '{}')`,
 	`SELECT * FROM {schema}.events_reservations`,
 	`SELECT * FROM {schema}.events_append_reserving({event}, {change})`,
+}
+
+// keeps are what only those who keep snapshots may do.
+var keeps = []string{
+	`SELECT * FROM events_snapshots`,
+	`INSERT INTO events_snapshots VALUES ('mine', 'T', 1, 1, '', '')`,
+	`UPDATE events_snapshots SET state = ''`,
+	`DELETE FROM events_snapshots`,
 }
 
 // steps are what only those who run projections may do.
@@ -337,11 +364,12 @@ func TestWhatIsNotGrantedIsDenied(t *testing.T) {
 	// rights of who calls them, so that it is of no use.
 	check("stranger, while PUBLIC may execute", `GRANT USAGE ON SCHEMA {schema} TO {role}`, reads)
 	grant(t, owner, nothing, schema, "")
-	check("writer", writerMay, changes, takeovers, steps)
-	check("reader", readerMay, changes, takeovers, appends, steps)
-	check("projector", projectorMay, changes, takeovers, appends, reads)
+	check("writer", writerMay, changes, takeovers, steps, keeps)
+	check("reader", readerMay, changes, takeovers, appends, steps, keeps)
+	check("projector", projectorMay, changes, takeovers, appends, reads, keeps)
+	check("snapshotter", snapshotterMay, changes, takeovers, appends, reads, steps)
 	check("stranger", ``, reads)
-	check("stranger who finds the schema", `GRANT USAGE ON SCHEMA {schema} TO {role}`, changes, takeovers, appends, reads, steps)
+	check("stranger who finds the schema", `GRANT USAGE ON SCHEMA {schema} TO {role}`, changes, takeovers, appends, reads, steps, keeps)
 }
 
 // contents are all events, with everything that is stored of them.
