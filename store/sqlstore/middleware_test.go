@@ -127,7 +127,9 @@ func BenchmarkMiddleware(b *testing.B) {
 		name string
 		wrap []eventsource.Middleware
 	}{
-		{"Intercept", []eventsource.Middleware{eventsource.Intercept(func(ctx context.Context, _ *eventsource.Call, next func(context.Context) error) error { return next(ctx) })}},
+		{"Intercept", []eventsource.Middleware{eventsource.Intercept(func(ctx context.Context, _ *eventsource.Call, next func(context.Context) error) error {
+			return next(ctx)
+		})}},
 		{"otel without providers", []eventsource.Middleware{otel.Middleware(otel.WithSystem("postgresql"), otel.WithCollection("events"))}},
 		{"Logging of errors", []eventsource.Middleware{middleware.Logging(slog.New(slog.DiscardHandler))}},
 		{"Retry", []eventsource.Middleware{middleware.Retry()}},
