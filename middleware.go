@@ -185,41 +185,55 @@ func (s *intercepted) Err() error { return errors.Join(s.err, madeWithError(s.st
 func (s *intercepted) through(ctx context.Context, call *Call, do func(ctx context.Context) error) error {
 	defer func() { call.over = true }()
 	return s.intercept(ctx, call, func(ctx context.Context) error {
-		if call.over {
-			return fmt.Errorf("%w: the interceptor of %s called next after it had returned", ErrMisconfigured, call.Operation)
-		}
-		if call.done {
-			return nil
-		}
-		err := do(ctx)
-		call.done = err == nil
-		return err
+		return call.attempt(func() error { return do(ctx) })
 	})
 }
 
-// ask makes a call that gives something.
-func ask[T any](ctx context.Context, s *intercepted, call *Call, do func(ctx context.Context) (T, error)) (answer T, err error) {
-	var none T
-	err = s.through(ctx, call, func(ctx context.Context) error {
-		given, err := do(ctx)
-		if err == nil {
-			answer = given
-		}
-		return err
-	})
-	if err != nil {
-		return none, err
+// attempt does what next does.
+func (c *Call) attempt(do func() error) error {
+	if c.over {
+		return fmt.Errorf("%w: the interceptor of %s called next after it had returned", ErrMisconfigured, c.Operation)
 	}
-	return answer, nil
+	if c.done {
+		return nil
+	}
+	err := do()
+	c.done = err == nil
+	return err
 }
 
-// load makes a call that gives records.
-func (s *intercepted) load(ctx context.Context, call *Call, do func(ctx context.Context) ([]Record, error)) ([]Record, error) {
-	return ask(ctx, s, call, func(ctx context.Context) ([]Record, error) {
-		records, err := do(ctx)
-		call.Events = len(records)
-		return records, err
+// question is a call that gives something. It is one piece of memory, since most calls
+// are such.
+type question[T any] struct {
+	call   Call
+	do     func(ctx context.Context, call *Call) (T, error)
+	answer T
+}
+
+func (q *question[T]) next(ctx context.Context) error {
+	return q.call.attempt(func() error {
+		answer, err := q.do(ctx, &q.call)
+		if err == nil {
+			q.answer = answer
+		}
+		return err
 	})
+}
+
+// ask makes a call that gives something through the interceptor.
+func ask[T any](ctx context.Context, s *intercepted, call Call, do func(ctx context.Context, call *Call) (T, error)) (answer T, err error) {
+	q := &question[T]{call: call, do: do}
+	defer func() { q.call.over = true }()
+	if err := s.intercept(ctx, &q.call, q.next); err != nil {
+		return answer, err
+	}
+	return q.answer, nil
+}
+
+// read counts what was read.
+func (c *Call) read(records []Record, err error) ([]Record, error) {
+	c.Events = len(records)
+	return records, err
 }
 
 // iterate makes a call for each iteration.
@@ -256,50 +270,50 @@ func (s *intercepted) iterate(ctx context.Context, call Call, do func(ctx contex
 }
 
 func (s *intercepted) LoadByAggregate(ctx context.Context, aggregateID string) ([]Record, error) {
-	call := &Call{Operation: OperationLoadByAggregate, Query: Query{AggregateID: aggregateID}}
-	return s.load(ctx, call, func(ctx context.Context) ([]Record, error) {
-		return s.store.LoadByAggregate(ctx, aggregateID)
+	call := Call{Operation: OperationLoadByAggregate, Query: Query{AggregateID: aggregateID}}
+	return ask(ctx, s, call, func(ctx context.Context, call *Call) ([]Record, error) {
+		return call.read(s.store.LoadByAggregate(ctx, aggregateID))
 	})
 }
 
 func (s *intercepted) LoadBySequenceID(ctx context.Context, sequenceID string, limit int) ([]Record, error) {
-	call := &Call{Operation: OperationLoadBySequenceID, Query: Query{After: sequenceID, Limit: limit}}
-	return s.load(ctx, call, func(ctx context.Context) ([]Record, error) {
-		return s.store.LoadBySequenceID(ctx, sequenceID, limit)
+	call := Call{Operation: OperationLoadBySequenceID, Query: Query{After: sequenceID, Limit: limit}}
+	return ask(ctx, s, call, func(ctx context.Context, call *Call) ([]Record, error) {
+		return call.read(s.store.LoadBySequenceID(ctx, sequenceID, limit))
 	})
 }
 
 func (s *intercepted) LoadBySequenceIDAndType(ctx context.Context, sequenceID, eventType string, limit int) ([]Record, error) {
-	call := &Call{Operation: OperationLoadBySequenceIDAndType, Query: Query{After: sequenceID, Types: []string{eventType}, Limit: limit}}
-	return s.load(ctx, call, func(ctx context.Context) ([]Record, error) {
-		return s.store.LoadBySequenceIDAndType(ctx, sequenceID, eventType, limit)
+	call := Call{Operation: OperationLoadBySequenceIDAndType, Query: Query{After: sequenceID, Types: []string{eventType}, Limit: limit}}
+	return ask(ctx, s, call, func(ctx context.Context, call *Call) ([]Record, error) {
+		return call.read(s.store.LoadBySequenceIDAndType(ctx, sequenceID, eventType, limit))
 	})
 }
 
 func (s *intercepted) LoadByTimestamp(ctx context.Context, timestamp int64, limit int) ([]Record, error) {
-	call := &Call{Operation: OperationLoadByTimestamp, Timestamp: timestamp, Query: Query{Limit: limit}}
-	return s.load(ctx, call, func(ctx context.Context) ([]Record, error) {
-		return s.store.LoadByTimestamp(ctx, timestamp, limit)
+	call := Call{Operation: OperationLoadByTimestamp, Timestamp: timestamp, Query: Query{Limit: limit}}
+	return ask(ctx, s, call, func(ctx context.Context, call *Call) ([]Record, error) {
+		return call.read(s.store.LoadByTimestamp(ctx, timestamp, limit))
 	})
 }
 
 //go:noinline
 func (a *interceptedVersionLoader) LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) ([]Record, error) {
 	s := a.s
-	call := &Call{
+	call := Call{
 		Operation: OperationLoadByAggregateVersions, Query: Query{AggregateID: aggregateID},
 		AfterVersion: after, LastVersion: last,
 	}
-	return s.load(ctx, call, func(ctx context.Context) ([]Record, error) {
-		return s.store.(VersionLoader).LoadByAggregateVersions(ctx, aggregateID, after, last)
+	return ask(ctx, s, call, func(ctx context.Context, call *Call) ([]Record, error) {
+		return call.read(s.store.(VersionLoader).LoadByAggregateVersions(ctx, aggregateID, after, last))
 	})
 }
 
 //go:noinline
 func (a *interceptedAppender) Append(ctx context.Context, records ...Record) ([]Record, error) {
 	s := a.s
-	call := &Call{Operation: OperationAppend, Records: records, Events: len(records)}
-	return ask(ctx, s, call, func(ctx context.Context) ([]Record, error) {
+	call := Call{Operation: OperationAppend, Records: records, Events: len(records)}
+	return ask(ctx, s, call, func(ctx context.Context, _ *Call) ([]Record, error) {
 		return s.store.(Appender).Append(ctx, records...)
 	})
 }
@@ -332,8 +346,8 @@ func (a *interceptedFollower) Follow(ctx context.Context, query Query, reached f
 //go:noinline
 func (a *interceptedCounter) Count(ctx context.Context, query Query) (int64, error) {
 	s := a.s
-	call := &Call{Operation: OperationCount, Query: query}
-	return ask(ctx, s, call, func(ctx context.Context) (int64, error) {
+	call := Call{Operation: OperationCount, Query: query}
+	return ask(ctx, s, call, func(ctx context.Context, call *Call) (int64, error) {
 		n, err := s.store.(Counter).Count(ctx, query)
 		call.Events = int(n)
 		return n, err
@@ -343,14 +357,16 @@ func (a *interceptedCounter) Count(ctx context.Context, query Query) (int64, err
 //go:noinline
 func (a *interceptedHorizonReporter) Horizon(ctx context.Context) (Horizon, error) {
 	s := a.s
-	return ask(ctx, s, &Call{Operation: OperationHorizon}, s.store.(HorizonReporter).Horizon)
+	return ask(ctx, s, Call{Operation: OperationHorizon}, func(ctx context.Context, _ *Call) (Horizon, error) {
+		return s.store.(HorizonReporter).Horizon(ctx)
+	})
 }
 
 //go:noinline
 func (a *interceptedReserver) Holder(ctx context.Context, scope, value string) (Holder, error) {
 	s := a.s
-	call := &Call{Operation: OperationHolder, Scope: scope, Value: value}
-	return ask(ctx, s, call, func(ctx context.Context) (Holder, error) {
+	call := Call{Operation: OperationHolder, Scope: scope, Value: value}
+	return ask(ctx, s, call, func(ctx context.Context, _ *Call) (Holder, error) {
 		return s.store.(Reserver).Holder(ctx, scope, value)
 	})
 }
@@ -365,7 +381,7 @@ func (a *interceptedWatcher) Watch(ctx context.Context) (<-chan struct{}, error)
 			stop()
 		}
 	}()
-	wakeUps, err := ask(ctx, s, &Call{Operation: OperationWatch}, func(ctx context.Context) (<-chan struct{}, error) {
+	wakeUps, err := ask(ctx, s, Call{Operation: OperationWatch}, func(ctx context.Context, _ *Call) (<-chan struct{}, error) {
 		stop() // what failed before
 		ctx, stop = context.WithCancel(ctx)
 		return s.store.(Watcher).Watch(ctx)

@@ -461,6 +461,61 @@ func TestObservers_that_fail_or_panic_are_logged_and_undo_nothing(t *testing.T) 
 	}
 }
 
+// An observer may tell others, who must not be told of what never was.
+func TestObservers_are_told_of_a_transaction_once_and_only_when_it_was_committed(t *testing.T) {
+	for name, test := range map[string]struct {
+		store eventsource.Store
+		end   func(tx eventsource.StoreTransaction, cancel func()) error
+		want  error
+		told  int
+	}{
+		"Commit, and once more": {memstore.New(), func(tx eventsource.StoreTransaction, _ func()) error {
+			if err := tx.Commit(); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}, eventsource.ErrTransactionDone, 1},
+		"Commit, then a deferred Rollback": {memstore.New(), func(tx eventsource.StoreTransaction, _ func()) error {
+			if err := tx.Commit(); err != nil {
+				return err
+			}
+			return tx.Rollback()
+		}, eventsource.ErrTransactionDone, 1},
+		"Commit through middleware": {eventsource.Wrap(memstore.New(), eventsource.Intercept(passOn)), func(tx eventsource.StoreTransaction, _ func()) error {
+			return tx.Commit()
+		}, nil, 1},
+		"Rollback": {memstore.New(), func(tx eventsource.StoreTransaction, _ func()) error { return tx.Rollback() }, nil, 0},
+		"a Commit that fails": {brokenAtCommit{plain{memstore.New()}, errFake, new(int)}, func(tx eventsource.StoreTransaction, _ func()) error {
+			return tx.Commit()
+		}, errFake, 0},
+		"a context that ends before": {memstore.New(), func(tx eventsource.StoreTransaction, cancel func()) error {
+			cancel()
+			return tx.Commit()
+		}, context.Canceled, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			told := 0
+			repo := eventsource.NewRepository(test.store, accounts(),
+				eventsource.WithObserver(func(context.Context, []eventsource.Event) error { told++; return nil }))
+			tx, err := repo.SaveTransaction(ctx, deposit("a", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told != 0 {
+				t.Error("the observer was told before Commit")
+			}
+			if err := test.end(tx, cancel); !errors.Is(err, test.want) {
+				t.Errorf("error is %v, want %v", err, test.want)
+			}
+			if told != test.told {
+				t.Errorf("the observer was told %d times, want %d", told, test.told)
+			}
+		})
+	}
+}
+
 func TestNewRepository_with_arguments_that_cannot_be_makes_every_method_say_so(t *testing.T) {
 	var (
 		nilStore      *memstore.Store
