@@ -22,17 +22,24 @@ type entry struct {
 	// get the versions of each try.
 	wanted []int
 	size   int // bytes of data
+	// changes are what becomes of reservations, and earlier the records that their places
+	// begin with: those of calls before this one.
+	changes []eventsource.ReservationChange
+	earlier []eventsource.Record
 }
 
 // newEntry copies the records: they are changed, and an append may outlive the
 // call that started it.
-func newEntry(records []eventsource.Record) entry {
+func newEntry(records []eventsource.Record) (entry, error) {
 	e := entry{records: eventsource.CloneRecords(records), wanted: make([]int, len(records))}
 	for i := range records {
 		e.wanted[i] = records[i].Version
 		e.size += len(records[i].Data)
+		e.records[i].Reservations = nil
 	}
-	return e
+	var err error
+	e.changes, err = eventsource.ReservationChanges(records)
+	return e, err
 }
 
 // rowQuerier is a connection or a transaction.
@@ -65,6 +72,9 @@ type conflicts map[*entry]*eventsource.ConflictError
 // round trip. If some of them conflict, nothing is stored and they are returned.
 // A patience of 0 waits for other transactions without limit.
 //
+// An entry with reservations comes alone. If one of its values is taken, nothing is
+// stored either, and that is the error.
+//
 // Sequence IDs, versions and timestamps of the records are set when it returns
 // no error and no conflict.
 func (s *Store) appendEntries(ctx context.Context, db rowQuerier, patience time.Duration, entries []*entry) (conflicts, error) {
@@ -77,14 +87,26 @@ func (s *Store) appendEntries(ctx context.Context, db rowQuerier, patience time.
 		stem       *string
 		versions   []int
 		clockAhead int64
+		taken      int
+		holder     string
 	)
-	err = db.QueryRow(ctx, s.sql.append, call.bound, call.clock, s.maxClockAhead.Milliseconds(), patience.Milliseconds(),
+	sql, results := s.sql.append, []any{&outcome, &stem, &versions, &clockAhead}
+	args := []any{
+		call.bound, call.clock, s.maxClockAhead.Milliseconds(), patience.Milliseconds(),
 		call.stem, call.tails, call.aggregates, call.aggregateOf, call.steps, call.wanted,
 		call.types, call.timestamps, call.userIDs, call.data, call.metadata,
-	).Scan(&outcome, &stem, &versions, &clockAhead)
+	}
+	changes := entries[0].changes
+	if len(changes) > 0 {
+		sql, results = s.sql.appendReserving, append(results, &taken, &holder)
+		args = append(args, reservationArgs(entries[0])...)
+	}
+	err = db.QueryRow(ctx, sql, args...).Scan(results...)
 	switch {
 	case err != nil:
 		return nil, err
+	case outcome == "taken":
+		return nil, takenError(changes, taken, holder)
 	case outcome == "clock":
 		return nil, &ClockAheadError{Ahead: time.Duration(clockAhead) * time.Millisecond, Bound: s.maxClockAhead}
 	case outcome == "conflict":
@@ -243,6 +265,9 @@ func (s *Store) appendInCalls(ctx context.Context, db rowQuerier, e *entry) erro
 			next++
 		}
 		part := &entry{records: e.records[first:next], wanted: e.wanted[first:next], size: size}
+		if next == len(e.records) { // reservations come after all events
+			part.changes, part.earlier = e.changes, e.records[:first]
+		}
 		refused, err := s.appendEntries(ctx, db, 0, []*entry{part})
 		if err != nil {
 			return err

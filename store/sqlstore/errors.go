@@ -95,7 +95,8 @@ func sqlState(err error) string {
 // ends the session, or the server (a log that cannot be written), may come in the
 // middle of a commit, which recovery then finds in the log, or not.
 func decided(err error) bool {
-	if errors.Is(err, ErrClockAhead) || errors.Is(err, eventsource.ErrInvalidEvent) || errors.Is(err, sequence.ErrExhausted) {
+	if errors.Is(err, ErrClockAhead) || errors.Is(err, eventsource.ErrInvalidEvent) || errors.Is(err, eventsource.ErrTaken) ||
+		errors.Is(err, sequence.ErrExhausted) {
 		return true
 	}
 	code := sqlState(err)
@@ -135,7 +136,7 @@ func (s *Store) translate(ctx context.Context, doing string, err error) error {
 	}
 	var conflict *eventsource.ConflictError
 	switch {
-	case errors.As(err, &conflict), errors.Is(err, ErrClockAhead), errors.Is(err, eventsource.ErrInvalidEvent),
+	case errors.As(err, &conflict), errors.Is(err, eventsource.ErrTaken), errors.Is(err, ErrClockAhead), errors.Is(err, eventsource.ErrInvalidEvent),
 		errors.Is(err, eventsource.ErrOutcomeUnknown):
 		return err // says it all
 	case errors.Is(err, puddle.ErrClosedPool):

@@ -56,14 +56,15 @@ type group struct {
 	// batches are on their way. No two of them have an aggregate in common.
 	batches []*batch
 	// alone has the aggregates of saves that were taken out of a batch, because they
-	// had to wait. Later saves of these aggregates do not join a batch.
+	// had to wait, or never were in one. Later saves of these aggregates do not join a
+	// batch. The values that such saves reserve are there too.
 	alone map[string]*lane
 	// slots bounds how many connections such saves take.
 	slots chan struct{}
 }
 
-// lane is where the saves of an aggregate that are alone wait for each other, so
-// that only one of them needs a connection to wait on.
+// lane is where the saves of an aggregate, or of a value, that are alone wait for each
+// other, so that only one of them needs a connection to wait on.
 type lane struct {
 	saves int // guarded by group.mu
 	turn  chan struct{}
@@ -76,9 +77,9 @@ type save struct {
 	done chan struct{}
 	err  error // set before done is closed
 
-	// For a save that is alone: its aggregates, sorted, and their lanes.
-	aggregates []string
-	lanes      []*lane
+	// For a save that is alone: the names of what it has lanes of, sorted.
+	names []string
+	lanes []*lane
 
 	// Guarded by group.mu.
 	batch *batch // nil where the save has its own context
@@ -125,7 +126,9 @@ type batch struct {
 // error is returned at once. When it ends later, Append still tells whether they
 // were stored, for which it waits up to [WithOutcomeTimeout].
 //
-// With [WithInTransaction] each call has a transaction of its own.
+// A call with reservations has a transaction of its own, so that a value that is taken,
+// or has to be waited for, is nothing to the others; it takes one round trip too. With
+// [WithInTransaction] each call has a transaction of its own.
 func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]eventsource.Record, error) {
 	if err := s.validate(ctx, records); err != nil {
 		return nil, err
@@ -136,7 +139,11 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 	if len(s.hooks) > 0 {
 		return s.appendUnshared(ctx, records)
 	}
-	sv := &save{entry: newEntry(records), ctx: ctx, done: make(chan struct{})}
+	e, err := newEntry(records)
+	if err != nil {
+		return nil, err
+	}
+	sv := &save{entry: e, ctx: ctx, done: make(chan struct{})}
 	if sv.size > maxCallSize {
 		return s.appendUnshared(ctx, records)
 	}
@@ -159,7 +166,7 @@ type joined int
 const (
 	queued joined = iota // it will be in a batch
 	first                // it is the only one, and its caller runs it
-	alone                // it has to wait for others of its aggregates
+	alone                // it has to wait for others of its aggregates, or may have to for values
 )
 
 // appendUnshared stores in a transaction of its own what is too large for one call,
@@ -175,17 +182,16 @@ func (s *Store) appendUnshared(ctx context.Context, records []eventsource.Record
 	return tx.Records(), nil
 }
 
-// join puts the save into the queue, unless nothing is on its way, or others of
-// one of its aggregates have to wait. With first comes the batch that it is.
+// join puts the save into the queue, unless nothing is on its way, or it has to go
+// alone. With first comes the batch that it is.
 func (s *Store) join(sv *save) (joined, *batch) {
 	g := &s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i := range sv.records {
-		if g.alone[sv.records[i].AggregateID] != nil {
-			g.makeAlone(sv, s.pool)
-			return alone, nil
-		}
+	isAlone := func(r eventsource.Record) bool { return g.alone[r.AggregateID] != nil }
+	if len(sv.changes) > 0 || slices.ContainsFunc(sv.records, isAlone) {
+		g.makeAlone(sv, s.pool)
+		return alone, nil
 	}
 	if g.running == 0 {
 		g.running = 1
@@ -404,16 +410,19 @@ func (g *group) makeAlone(sv *save, pool *pgxpool.Pool) {
 		g.slots = make(chan struct{}, max(1, pool.Config().MaxConns/2))
 	}
 	for i := range sv.records {
-		sv.aggregates = append(sv.aggregates, sv.records[i].AggregateID)
+		sv.names = append(sv.names, sv.records[i].AggregateID)
 	}
-	slices.Sort(sv.aggregates)
-	sv.aggregates = slices.Compact(sv.aggregates)
-	for _, id := range sv.aggregates {
-		if g.alone[id] == nil {
-			g.alone[id] = &lane{turn: make(chan struct{}, 1)}
+	for _, c := range sv.changes {
+		sv.names = append(sv.names, "\x00"+c.Scope+"\x00"+c.Value) // no ID has a NUL
+	}
+	slices.Sort(sv.names)
+	sv.names = slices.Compact(sv.names)
+	for _, name := range sv.names {
+		if g.alone[name] == nil {
+			g.alone[name] = &lane{turn: make(chan struct{}, 1)}
 		}
-		g.alone[id].saves++
-		sv.lanes = append(sv.lanes, g.alone[id])
+		g.alone[name].saves++
+		sv.lanes = append(sv.lanes, g.alone[name])
 	}
 }
 
@@ -421,9 +430,9 @@ func (g *group) makeAlone(sv *save, pool *pgxpool.Pool) {
 func (g *group) leaveLanes(sv *save) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, id := range sv.aggregates {
+	for i, name := range sv.names {
 		if sv.lanes[i].saves--; sv.lanes[i].saves == 0 {
-			delete(g.alone, id)
+			delete(g.alone, name)
 		}
 	}
 }

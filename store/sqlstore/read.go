@@ -21,6 +21,12 @@ func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]even
 	return load(ctx, s, s, selection{Query: eventsource.Query{AggregateID: aggregateID}, oneAggregate: true})
 }
 
+// LoadByAggregateVersions gives the records of an aggregate from one version to another,
+// along the index.
+func (s *Store) LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) ([]eventsource.Record, error) {
+	return loadVersions(ctx, s, s, aggregateID, after, last)
+}
+
 // LoadBySequenceID gives the records after the sequence ID.
 func (s *Store) LoadBySequenceID(ctx context.Context, sequenceID string, limit int) ([]eventsource.Record, error) {
 	return load(ctx, s, s, selection{Query: eventsource.Query{After: sequenceID, Limit: limit}})
@@ -59,6 +65,11 @@ func (s *Store) Follow(ctx context.Context, query eventsource.Query, reached fun
 // transaction has saved.
 func (s *TxStore) LoadByAggregate(ctx context.Context, aggregateID string) ([]eventsource.Record, error) {
 	return load(ctx, s.store, s, selection{Query: eventsource.Query{AggregateID: aggregateID}, oneAggregate: true})
+}
+
+// LoadByAggregateVersions gives the records of an aggregate from one version to another.
+func (s *TxStore) LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) ([]eventsource.Record, error) {
+	return loadVersions(ctx, s.store, s, aggregateID, after, last)
 }
 
 // LoadBySequenceID gives the records after the sequence ID.
@@ -110,10 +121,11 @@ type selection struct {
 	oneAggregate bool
 	// needsEnd asks for the horizon as it is now.
 	needsEnd bool
-	// afterVersion and bound are for the pages of a stream that follow the first.
-	// There is nothing to read behind the bound.
-	afterVersion int
-	bound        horizon
+	// afterVersion and lastVersion bound the versions of an aggregate, 0 if they do not.
+	// The pages of a stream that follow the first have the first of them too, and bound:
+	// there is nothing to read behind it.
+	afterVersion, lastVersion int
+	bound                     horizon
 }
 
 // load reads a selection as one page.
@@ -133,6 +145,15 @@ func load(ctx context.Context, s *Store, p pager, sel selection) ([]eventsource.
 		return nil, err
 	}
 	return got.records, nil
+}
+
+func loadVersions(ctx context.Context, s *Store, p pager, aggregateID string, after, last int) ([]eventsource.Record, error) {
+	if err := eventsource.CheckVersions(after, last); err != nil {
+		return nil, err
+	}
+	return load(ctx, s, p, selection{
+		Query: eventsource.Query{AggregateID: aggregateID}, oneAggregate: true, afterVersion: after, lastVersion: last,
+	})
 }
 
 // Bounds of the pages of a stream, in records and in bytes of data.
@@ -518,6 +539,9 @@ func (s *Store) pageSQL(sel *selection, h how) (string, []any) {
 			where = append(where, "e.version < "+argument(sel.afterVersion))
 		case sel.afterVersion > 0:
 			where = append(where, "e.version > "+argument(sel.afterVersion))
+		}
+		if sel.lastVersion > 0 {
+			where = append(where, "e.version <= "+argument(sel.lastVersion))
 		}
 	}
 	if h.horizon {

@@ -16,7 +16,7 @@ type statements struct {
 	table string
 
 	begin, commit                                  string
-	append                                         string
+	append, appendReserving                        string
 	session                                        string
 	outcomeRunning, outcomeStored, outcomeVersions string
 	outcomeDurable                                 string
@@ -24,12 +24,15 @@ type statements struct {
 	readPage, readPageOfTypes                      string // with {where} and {order}
 	count                                          string // with {where}
 	horizon, channel, notifyAsync, notifySend      string
+	holder, purgeReservations                      string
 }
 
 func newStatements(schema, table string) *statements {
 	names := strings.NewReplacer(
 		"{events}", pgident.Quote(schema, table),
 		"{append}", pgident.Quote(schema, table+"_append"),
+		"{append_reserving}", pgident.Quote(schema, table+"_append_reserving"),
+		"{reservations}", pgident.Quote(schema, table+"_reservations"),
 		"{horizon}", pgident.Quote(schema, table+"_horizon"),
 	)
 	load := func(name string) string {
@@ -50,6 +53,7 @@ func newStatements(schema, table string) *statements {
 		begin:           load("begin"),
 		commit:          load("commit"),
 		append:          load("append"),
+		appendReserving: load("append_reserving"),
 		session:         load("session"),
 		outcomeRunning:  load("outcome_running"),
 		outcomeStored:   load("outcome_stored"),
@@ -67,5 +71,8 @@ func newStatements(schema, table string) *statements {
 		channel:         load("channel"),
 		notifyAsync:     load("notify_async"),
 		notifySend:      load("notify"),
+
+		holder:            load("holder"),
+		purgeReservations: load("purge_reservations"),
 	}
 }

@@ -45,11 +45,13 @@ type Store struct {
 var (
 	_ eventsource.Store           = (*Store)(nil)
 	_ eventsource.Appender        = (*Store)(nil)
+	_ eventsource.VersionLoader   = (*Store)(nil)
 	_ eventsource.Querier         = (*Store)(nil)
 	_ eventsource.Follower        = (*Store)(nil)
 	_ eventsource.Counter         = (*Store)(nil)
 	_ eventsource.Watcher         = (*Store)(nil)
 	_ eventsource.HorizonReporter = (*Store)(nil)
+	_ eventsource.Reserver        = (*Store)(nil)
 )
 
 // New returns a store on the caller's pool, which it never closes. A nil pool
@@ -58,7 +60,7 @@ var (
 //
 // However many savers there are, their saves take one connection of the pool at a
 // time, wake-ups another now and then, and saves that have to wait for open
-// transactions up to half of the pool. Each open transaction and each load takes
+// transactions, and those with reservations, up to half of the pool. Each open transaction and each load takes
 // one more, and all watchers together one that is taken out of the pool. With
 // [WithInTransaction] each save takes one too.
 func New(pool *pgxpool.Pool, opts ...Option) *Store {

@@ -47,19 +47,22 @@ func (lentTx) Rollback(context.Context) error { return ErrNotInControl }
 // NewTransaction begins a database transaction and inserts the records in it.
 // They hold readers back until Commit or Rollback. When ctx ends first, the
 // transaction is rolled back, at the price of its connection. While another
-// transaction is about to store the same version of an aggregate, NewTransaction
-// waits for it to end.
+// transaction is about to store the same version of an aggregate, or to reserve or
+// release the same value, NewTransaction waits for it to end.
 //
 // [Tx] gives the database transaction.
 func (s *Store) NewTransaction(ctx context.Context, records ...eventsource.Record) (eventsource.StoreTransaction, error) {
 	if err := s.validate(ctx, records); err != nil {
 		return nil, err
 	}
+	e, err := newEntry(records)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := s.acquire(ctx, "begin a transaction")
 	if err != nil {
 		return nil, err
 	}
-	e := newEntry(records)
 	from, err := s.session(ctx, conn.Conn())
 	if err != nil {
 		conn.Release()
@@ -233,8 +236,10 @@ type TxStore struct {
 }
 
 var (
-	_ eventsource.Store   = (*TxStore)(nil)
-	_ eventsource.Querier = (*TxStore)(nil)
+	_ eventsource.Store         = (*TxStore)(nil)
+	_ eventsource.VersionLoader = (*TxStore)(nil)
+	_ eventsource.Querier       = (*TxStore)(nil)
+	_ eventsource.Reserver      = (*TxStore)(nil)
 )
 
 // WithTx returns a store that works in a transaction of the caller, so that
@@ -266,7 +271,10 @@ func (s *TxStore) NewTransaction(ctx context.Context, records ...eventsource.Rec
 	if err := s.store.validate(ctx, records); err != nil {
 		return nil, err
 	}
-	e := newEntry(records)
+	e, err := newEntry(records)
+	if err != nil {
+		return nil, err
+	}
 	tx, err := s.store.insert(ctx, savepoints{s.pgxTx}, &e, pgx.TxOptions{}, lostRace)
 	if err != nil {
 		return nil, err
