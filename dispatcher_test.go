@@ -448,6 +448,26 @@ func TestRead_saves_nothing_and_passes_errors_on(t *testing.T) {
 	}
 }
 
+// The ID is for the command's own save, and for none that comes of it.
+func TestDispatch_of_a_command_with_an_ID_leaves_the_saves_of_observers_alone(t *testing.T) {
+	events := memstore.New()
+	other := eventsource.NewRepository(events, accounts())
+	repo := eventsource.NewRepository(events, accounts(), eventsource.WithObserver(func(ctx context.Context, saved []eventsource.Event) error {
+		return other.Save(ctx, &Deposited{BaseEvent: of("till-2"), Amount: 1}, &Deposited{BaseEvent: of("till-1"), Amount: 1})
+	}))
+	d := eventsource.NewDispatcher(repo, func() *till { return new(till) })
+	command := putInto("till-1", 1)
+	command.CommandID = "c-1"
+	first := mustDispatch(t, d, command)
+	again := mustDispatch(t, d, command)
+	if again.Version != 1 || again.SequenceID != first.SequenceID || !again.Repeated {
+		t.Errorf("got %+v, want %+v", again, first)
+	}
+	if records, err := events.LoadBySequenceID(t.Context(), "", 0); err != nil || len(records) != 3 {
+		t.Errorf("%d records, error %v", len(records), err)
+	}
+}
+
 // A command with an ID needs a store that remembers it.
 func TestDispatch_of_a_command_with_an_ID_is_refused_where_it_cannot_be_remembered(t *testing.T) {
 	events := memstore.New()

@@ -135,6 +135,7 @@ func (r *repository) Save(ctx context.Context, events ...Event) error {
 	if err != nil || len(records) == 0 {
 		return err
 	}
+	ctx = withoutReservation(ctx)
 	stored, err := r.append(ctx, records)
 	if err != nil {
 		return err
@@ -163,6 +164,7 @@ func (r *repository) SaveTransaction(ctx context.Context, events ...Event) (Stor
 	if err != nil {
 		return nil, err
 	}
+	ctx = withoutReservation(ctx)
 	tx, err := r.store.NewTransaction(ctx, records...)
 	if err != nil {
 		return nil, err

@@ -168,6 +168,20 @@ func withReservation(ctx context.Context, reservation Reservation) context.Conte
 	return context.WithValue(ctx, reservationKey{}, &reservation)
 }
 
+// withoutReservation returns a context for all that comes of a save: whoever saves with
+// it, such as an observer, does not make the reservation again.
+func withoutReservation(ctx context.Context) context.Context {
+	if contextReservation(ctx) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, reservationKey{}, (*Reservation)(nil))
+}
+
+func contextReservation(ctx context.Context) *Reservation {
+	reservation, _ := ctx.Value(reservationKey{}).(*Reservation)
+	return reservation
+}
+
 // reserve adds the reservations of events, and of the context, to their records.
 func (r *repository) reserve(ctx context.Context, events []Event, records []Record) error {
 	for i, event := range events {
@@ -175,7 +189,7 @@ func (r *repository) reserve(ctx context.Context, events []Event, records []Reco
 			records[i].Reservations = slices.Clone(reserving.Reservations())
 		}
 	}
-	if reservation, ok := ctx.Value(reservationKey{}).(*Reservation); ok && len(records) > 0 {
+	if reservation := contextReservation(ctx); reservation != nil && len(records) > 0 {
 		last := &records[len(records)-1]
 		last.Reservations = append(last.Reservations, *reservation)
 	}
