@@ -12,7 +12,6 @@ import (
 	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/projection"
 	"github.com/eventsource-go/eventsource/projection/sqlprojection"
-	"github.com/eventsource-go/eventsource/store/sqlstore"
 )
 
 // The names by which the checkpoints know the projections.
@@ -37,8 +36,8 @@ type app struct {
 }
 
 // newApp puts the parts together. The tables have to be there: see migrate.
-func newApp(pool *pgxpool.Pool, logger *slog.Logger) *app {
-	repository := newRepository(sqlstore.New(pool))
+func newApp(store eventsource.Store, pool *pgxpool.Pool, logger *slog.Logger) *app {
+	repository := newRepository(store)
 	checkpoints := sqlprojection.NewCheckpoints(pool)
 	a := &app{
 		pool: pool, logger: logger, repository: repository,

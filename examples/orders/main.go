@@ -20,6 +20,8 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/eventsource-go/eventsource/store/sqlstore"
 )
 
 func main() {
@@ -64,7 +66,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return err
 	}
 	logger.Info("the shop is open", "url", "http://"+listener.Addr().String())
-	err = newApp(pool, logger).serve(ctx, listener)
+	err = newApp(sqlstore.New(pool), pool, logger).serve(ctx, listener)
 	logger.Info("the shop is closed")
 	return err
 }
