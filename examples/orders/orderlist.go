@@ -67,9 +67,9 @@ type OrderRow struct {
 	PlacedAt   time.Time `json:"placed_at"`
 }
 
-// listOrders gives the last hundred orders, the latest first.
-func listOrders(ctx context.Context, pool *pgxpool.Pool) ([]OrderRow, error) {
-	rows, err := pool.Query(ctx, listOrdersSQL)
+// listOrders gives the last orders, the latest first.
+func listOrders(ctx context.Context, pool *pgxpool.Pool, limit int) ([]OrderRow, error) {
+	rows, err := pool.Query(ctx, listOrdersSQL, pgx.NamedArgs{"limit": limit})
 	if err != nil {
 		return nil, err
 	}

@@ -73,8 +73,14 @@ func readCommand(w http.ResponseWriter, r *http.Request, prefix string, body any
 		return eventsource.CommandBase{}, err
 	}
 	key, err := readRequest(w, r, body)
-	return eventsource.CommandBase{AggregateID: id, CommandID: key}, err
+	return eventsource.CommandBase{AggregateID: id, CommandID: commandID(r, key)}, err
 }
+
+// commandID makes the ID of the command that a request is. An aggregate tells commands
+// apart by nothing else, so what is asked for is in it: a key that was used to place an
+// order can be used again to cancel it. And no key can be taken for the command ID of the
+// payments.
+func commandID(r *http.Request, key string) string { return r.Pattern + " " + key }
 
 // readID gives the ID in the path. What is no ID of this kind is not there.
 func readID(r *http.Request, prefix string) (string, error) {

@@ -21,6 +21,8 @@ const (
 	waitTimeout = 5 * time.Second
 	// maxLag is how far projections may be behind in a process that is ready.
 	maxLag = 30 * time.Second
+	// listed is how many orders the list shows.
+	listed = 100
 )
 
 // server answers requests.
@@ -74,7 +76,7 @@ func (s *server) openWallet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	command := OpenWallet{CommandBase: eventsource.CommandBase{
-		AggregateID: newID(walletPrefix, key, body.Email), CommandID: key,
+		AggregateID: newID(walletPrefix, key, body.Email), CommandID: commandID(r, key),
 	}, Email: body.Email}
 	result, err := s.wallets.Dispatch(r.Context(), command)
 	if err != nil {
@@ -126,7 +128,7 @@ func (s *server) placeOrder(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	command := PlaceOrder{CommandBase: eventsource.CommandBase{
-		AggregateID: newID(orderPrefix, key, body.WalletID), CommandID: key,
+		AggregateID: newID(orderPrefix, key, body.WalletID), CommandID: commandID(r, key),
 	}, WalletID: body.WalletID, Items: body.Items}
 	result, err := s.orders.Dispatch(r.Context(), command)
 	if err != nil {
@@ -191,7 +193,7 @@ func (s *server) listOrders(w http.ResponseWriter, r *http.Request) error {
 	if err := s.wait(r, ordersName); err != nil {
 		return err
 	}
-	orders, err := listOrders(r.Context(), s.pool)
+	orders, err := listOrders(r.Context(), s.pool, listed)
 	if err != nil {
 		return err
 	}
