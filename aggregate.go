@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"slices"
 )
 
 // Aggregate is rebuilt from its events by [Repository.Load].
@@ -151,13 +152,13 @@ func NewAppliers[A Aggregate](events []Event, appliers ...Applier[A]) *Appliers[
 	wrong := func(format string, args ...any) {
 		a.err = errors.Join(a.err, fmt.Errorf("%w: "+format, append([]any{ErrMisconfigured}, args...)...))
 	}
-	given := make(map[reflect.Type]bool, len(events))
+	var given []reflect.Type
 	for i, event := range events {
 		if event == nil {
 			wrong("event %d of %d of %v is nil", i+1, len(events), of)
-			continue
+		} else if t := reflect.TypeOf(event); !slices.Contains(given, t) {
+			given = append(given, t)
 		}
-		given[reflect.TypeOf(event)] = true
 	}
 	for _, applier := range appliers {
 		switch _, twice := a.appliers[applier.event]; {
@@ -167,12 +168,12 @@ func NewAppliers[A Aggregate](events []Event, appliers ...Applier[A]) *Appliers[
 			wrong("the function of %v for %v is nil", of, applier.event)
 		case twice:
 			wrong("%v has two functions for %v", of, applier.event)
-		case !given[applier.event]:
+		case !slices.Contains(given, applier.event):
 			wrong("%v has a function for %v, which is none of its events", of, applier.event)
 		}
 		a.appliers[applier.event] = applier.apply
 	}
-	for event := range given {
+	for _, event := range given {
 		if _, ok := a.appliers[event]; !ok {
 			wrong("%v has no function for its event %v", of, event)
 		}

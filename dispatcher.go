@@ -130,8 +130,8 @@ type Result struct {
 // loaded again and decides again, after a pause, until the context ends or the tries
 // are used up ([WithTries]).
 //
-// Before they are saved, the events are applied to the aggregate, so that none is
-// stored that it refuses to be rebuilt from. They get the versions after the loaded one,
+// Before they are saved, the events are applied to the aggregate as they will be read,
+// so that none is stored that it cannot be rebuilt from. They get the versions after the loaded one,
 // and those without an aggregate ID get the command's.
 //
 // A command with an ID ([IdentifiedCommand]) is applied once to its aggregate: when it
@@ -153,7 +153,7 @@ func (d *Dispatcher[A]) Dispatch(ctx context.Context, command Command) (Result, 
 		return Result{}, err
 	}
 	if _, ok := d.feed.Store().(Reserver); c.id != "" && !ok {
-		return Result{}, fmt.Errorf("%w: %T remembers no commands, so %T cannot have the ID %q", errors.ErrUnsupported, d.feed.Store(), command, c.id)
+		return Result{}, fmt.Errorf("%w: %T remembers no commands, so %T cannot have the ID %q", errors.ErrUnsupported, unwrapped(d.feed.Store()), command, c.id)
 	}
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier = d.config.minBackoff, d.config.maxBackoff, 2
@@ -252,7 +252,10 @@ func (d *Dispatcher[A]) try(ctx context.Context, c *identified) (result Result, 
 		return Result{Version: l.version, SequenceID: l.sequenceID}, false, nil
 	}
 	if err == nil {
-		_, err = c.check(ctx, aggr, events, l.version)
+		err = c.complete(aggr, events, l.version)
+	}
+	if err == nil {
+		err = d.rehearse(ctx, c, aggr, events)
 	}
 	if err != nil {
 		return Result{}, false, err
@@ -303,7 +306,10 @@ func Decide(ctx context.Context, aggr CommandAggregate, version int, command Com
 		return nil, false, fmt.Errorf("%w: the aggregate that is to decide %T is nil", ErrInvalidEvent, command)
 	}
 	if events, err = handle(ctx, aggr, command); err == nil {
-		deleted, err = c.check(ctx, aggr, events, version)
+		err = c.complete(aggr, events, version)
+	}
+	if err == nil {
+		deleted, err = c.applyAll(events, func(i int) (bool, error) { return applyOne(ctx, aggr, events[i]) })
 	}
 	if err != nil {
 		return nil, false, err
@@ -311,35 +317,62 @@ func Decide(ctx context.Context, aggr CommandAggregate, version int, command Com
 	return events, deleted, nil
 }
 
-// check completes the events that an aggregate at a version has decided on, and applies
-// them, to see that it can be rebuilt from them.
-func (c *identified) check(ctx context.Context, aggr Aggregate, events []Event, version int) (deleted bool, err error) {
-	wrong := func(format string, args ...any) (bool, error) {
-		return false, fmt.Errorf("%w: %T of %q: "+format, append([]any{ErrInvalidEvent, c.Command, c.aggregateID}, args...)...)
+// rehearse applies the events to the aggregate as they will be read, to see that it can
+// be rebuilt from them. What it does to what it is given does not reach the store.
+func (d *Dispatcher[A]) rehearse(ctx context.Context, c *identified, aggr Aggregate, events []Event) error {
+	r := d.feed.repository
+	records, err := r.records(ctx, events)
+	if err != nil {
+		return err
 	}
+	_, err = c.applyAll(events, func(i int) (bool, error) { return r.apply(ctx, aggr, &records[i]) })
+	return err
+}
+
+// applyAll applies events one after the other. None may come after the end.
+func (c *identified) applyAll(events []Event, apply func(i int) (deleted bool, err error)) (deleted bool, err error) {
+	for i, event := range events {
+		if deleted {
+			return false, c.wrong("event %d of %d, %s, comes after the one that deletes the aggregate", i+1, len(events), EventType(event))
+		}
+		if deleted, err = apply(i); err != nil {
+			return false, err
+		}
+	}
+	return deleted, nil
+}
+
+// wrong says what is wrong with the events that were decided on.
+func (c *identified) wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: %T of %q: "+format, append([]any{ErrInvalidEvent, c.Command, c.aggregateID}, args...)...)
+}
+
+// complete gives the events that an aggregate at a version has decided on what they lack.
+func (c *identified) complete(aggr Aggregate, events []Event, version int) (err error) {
+	defer recoverTo(&err) // an embedded pointer that is nil
 	if len(events) == 0 {
-		return wrong("%T returned no event and no error (to change nothing it returns ErrUnchanged)", aggr)
+		return c.wrong("%T returned no event and no error (to change nothing it returns ErrUnchanged)", aggr)
 	}
 	for i, event := range events {
 		if isNil(event) {
-			return wrong("event %d of %d is nil", i+1, len(events))
+			return c.wrong("event %d of %d is nil", i+1, len(events))
 		}
 		if envelope, ok := event.(envelopeSetter); ok && event.GetAggregateID() == "" {
 			envelope.SetAggregateID(c.aggregateID)
 		}
 		if id := event.GetAggregateID(); id != c.aggregateID {
-			return wrong("event %d of %d, %s, is of another aggregate, %q", i+1, len(events), EventType(event), id)
+			return c.wrong("event %d of %d, %s, is of another aggregate, %q", i+1, len(events), EventType(event), id)
 		}
 		versioned, ok := event.(Versioned)
 		if !ok {
-			return wrong("event %d of %d, a %T, has no version (see Versioned)", i+1, len(events), event)
+			return c.wrong("event %d of %d, a %T, has no version (see Versioned)", i+1, len(events), event)
 		}
 		want := version + i + 1
 		if versioned.SetVersion(want); versioned.GetVersion() != want {
-			return wrong("event %d of %d, a %T, does not keep its version (is its BaseEvent nil?)", i+1, len(events), event)
+			return c.wrong("event %d of %d, a %T, does not keep its version (is its BaseEvent nil?)", i+1, len(events), event)
 		}
 	}
-	return Apply(ctx, aggr, events...)
+	return nil
 }
 
 // remembering returns a context whose save remembers the command.

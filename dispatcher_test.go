@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +186,7 @@ func TestDispatch_refuses_what_cannot_be_saved_and_names_it(t *testing.T) {
 		"nil pointer":       {[]eventsource.Event{(*Deposited)(nil)}, "event 1 of 1 is nil"},
 		"another aggregate": {[]eventsource.Event{&Deposited{}, &Deposited{BaseEvent: of("till-2")}}, `event 2 of 2, Deposited, is of another aggregate, "till-2"`},
 		"no version":        {[]eventsource.Event{&bare{ID: "till-1"}}, "event 1 of 1, a *eventsource_test.bare, has no version"},
+		"after the end":     {[]eventsource.Event{&Closed{}, &Deposited{}}, "event 2 of 2, Deposited, comes after the one that deletes the aggregate"},
 		"nil base":          {[]eventsource.Event{byPointer{}}, `event 1 of 1, byPointer, is of another aggregate, ""`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -210,7 +212,9 @@ func TestDispatch_stores_nothing_that_the_aggregate_refuses_or_that_is_not_regis
 		want  func(error) bool
 	}{
 		"refused": {func(*till, eventsource.Event) error { return refusal }, &Deposited{},
-			func(err error) bool { return errors.Is(err, refusal) && strings.Contains(err.Error(), "refuses Deposited") }},
+			func(err error) bool {
+				return errors.Is(err, refusal) && strings.Contains(err.Error(), "refuses Deposited")
+			}},
 		"panics": {func(*till, eventsource.Event) error { panic(refusal) }, &Deposited{}, func(err error) bool {
 			var panicked *eventsource.PanicError
 			return errors.Is(err, refusal) && errors.As(err, &panicked) && strings.Contains(string(panicked.Stack), "dispatcher_test.go")
@@ -230,6 +234,31 @@ func TestDispatch_stores_nothing_that_the_aggregate_refuses_or_that_is_not_regis
 			}
 			wantNothingStored(t, repo)
 		})
+	}
+}
+
+// sorted says what was put in, in some order.
+type sorted struct {
+	eventsource.BaseEvent
+	Amounts []int `json:"amounts"`
+}
+
+// An aggregate that keeps a slice of an event, and changes it, changes nothing that is
+// stored.
+func TestDispatch_stores_what_was_decided_whatever_the_aggregate_does_to_it(t *testing.T) {
+	repo := eventsource.NewRepository(memstore.New(), json.NewSerializer(&sorted{}))
+	d := eventsource.NewDispatcher(repo, func() *till {
+		return &till{apply: func(_ *till, event eventsource.Event) error {
+			slices.Sort(event.(*sorted).Amounts)
+			return nil
+		}, decide: func(*till, eventsource.Command) ([]eventsource.Event, error) {
+			return []eventsource.Event{&sorted{Amounts: []int{3, 1, 2}}}, nil
+		}}
+	})
+	mustDispatch(t, d, putInto("till-1", 1))
+	events, err := repo.GetEventsBySequenceID(t.Context(), "", 0)
+	if err != nil || len(events) != 1 || !slices.Equal(events[0].(*sorted).Amounts, []int{3, 1, 2}) {
+		t.Errorf("got %+v, error %v", events, err)
 	}
 }
 

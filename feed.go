@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // Feed reads the events of a repository as records, and decodes those that it is
-// asked to. It is for readers that must get past an event that cannot be decoded, or
+// asked to. Types in its queries are those that events are stored under. It is for readers that must get past an event that cannot be decoded, or
 // that drop most events unseen, such as those of package projection. Everybody else
 // has [Repository.Events]. It is safe for concurrent use.
 type Feed struct{ repository *repository }
@@ -72,15 +73,28 @@ func (f Feed) Count(ctx context.Context, query Query) (int64, error) {
 	}
 	counter, ok := f.Store().(Counter)
 	if !ok {
-		return 0, fmt.Errorf("%w: %T does not count", errors.ErrUnsupported, f.Store())
+		return 0, fmt.Errorf("%w: %T does not count", errors.ErrUnsupported, unwrapped(f.Store()))
 	}
 	return counter.Count(ctx, query)
 }
 
-// Event decodes a record. The error names the event.
-func (f Feed) Event(record *Record) (Event, error) {
+// StoredTypes gives the names under which the store may have events of the types,
+// sorted, each once; none for none. A reader that wants some types asks the store for
+// these, and [Feed.Events] for the types. See [TypeResolver].
+func (f Feed) StoredTypes(types ...string) []string {
+	if f.Err() != nil {
+		return nil
+	}
+	stored := slices.Clone(f.repository.storedTypes(types))
+	slices.Sort(stored)
+	return slices.Compact(stored)
+}
+
+// Events decodes a record. It gives those of its events that are of the types, all if
+// there are none. The error names the record.
+func (f Feed) Events(record *Record, types ...string) ([]Event, error) {
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	return f.repository.event(record)
+	return f.repository.decode(record, types)
 }

@@ -228,17 +228,20 @@ func (r *repository) loadVersions(ctx context.Context, id string, after, last in
 	return records[min(after, len(records)):], nil
 }
 
-// apply decodes a record and applies it.
+// apply decodes a record and applies its events. The version of a record without any
+// counts too.
 func (r *repository) apply(ctx context.Context, aggr Aggregate, record *Record) (deleted bool, err error) {
-	event, err := r.event(record)
+	events, err := r.decode(record, nil)
 	if err != nil {
 		return false, err
 	}
-	if err := on(ctx, aggr, event); errors.Is(err, ErrDeleted) {
-		deleted = true
-	} else if err != nil {
-		return false, fmt.Errorf("eventsource: aggregate %q refuses %s, version %d: %w",
-			record.AggregateID, record.Type, record.Version, err)
+	for i := 0; i < len(events) && !deleted; i++ {
+		if err := on(ctx, aggr, events[i]); errors.Is(err, ErrDeleted) {
+			deleted = true
+		} else if err != nil {
+			return false, fmt.Errorf("eventsource: aggregate %q refuses %s, version %d: %w",
+				record.AggregateID, EventType(events[i]), record.Version, err)
+		}
 	}
 	if versioned, ok := aggr.(Versioned); ok {
 		versioned.SetVersion(record.Version)

@@ -253,4 +253,3 @@ func ExampleRepository_LoadAt() {
 	fmt.Println(account.Balance)
 	// Output: 100
 }
-

@@ -16,7 +16,9 @@ type Query struct {
 	// Before is a sequence ID that all events come strictly before. Defaults to
 	// "", the end.
 	Before string
-	// Types are the names of the event types (see [EventType]). Defaults to all.
+	// Types are the names of the event types (see [EventType]). [Repository.Events] takes
+	// those that events have when they are read, a [Store] those that they are stored
+	// under; mostly that is the same (see [TypeResolver]). Defaults to all.
 	Types []string
 	// AggregateID is the aggregate that the events belong to. Defaults to all.
 	AggregateID string
@@ -26,7 +28,9 @@ type Query struct {
 	// Until is the timestamp that all events are earlier than, in Unix
 	// nanoseconds. Defaults to 0, no bound.
 	Until int64
-	// Limit is the most events to give. Defaults to 0, no limit.
+	// Limit is the most events to give. Several that are one record for the store
+	// ([MultiUnmarshaler]) are never cut apart, so there may be more by that. Defaults to
+	// 0, no limit.
 	Limit int
 	// Descending asks for the last event first. Defaults to the first one first.
 	Descending bool

@@ -2,7 +2,9 @@ package eventsource
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 )
 
 // Registry knows event types by name, for use by serializers. It does not change
@@ -55,6 +57,9 @@ func NewRegistry(events ...Event) (*Registry, error) {
 	}
 	return r, nil
 }
+
+// Types returns the names of the types, sorted. The slice belongs to the caller.
+func (r *Registry) Types() []string { return slices.Sorted(maps.Keys(r.types)) }
 
 // Check returns the event's type name, or [ErrUnknownType] if its Go type is
 // not the one that is registered under that name. Whether it is a struct or a

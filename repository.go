@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
+	"math"
 	"runtime/debug"
+	"slices"
 )
 
 // Repository saves and loads events. It is safe for concurrent use; events and
@@ -44,7 +47,9 @@ type Repository interface {
 	// GetEventsBySequenceID returns the events strictly after the sequence ID, in
 	// sequence order, at most limit. "" means from the beginning, a limit of 0 all.
 	// A reader that passes the last ID it handled misses no event and sees none
-	// twice. Errors: [ErrInvalidSequenceID], [ErrInvalidQuery], [ErrUnknownType].
+	// twice: if a record stands for several events ([MultiUnmarshaler]), they are never
+	// cut apart, so there may be more than limit by that. Less than limit means that
+	// there are no more. Errors: [ErrInvalidSequenceID], [ErrInvalidQuery], [ErrUnknownType].
 	GetEventsBySequenceID(ctx context.Context, sequenceID string, limit int) (events []Event, err error)
 
 	// GetEventsBySequenceIDAndType is GetEventsBySequenceID for the events of one
@@ -110,6 +115,8 @@ func NewRepository(store Store, serializer Serializer, opts ...RepositoryOption)
 	default:
 		r.err = errors.Join(madeWithError(store), madeWithError(serializer))
 	}
+	r.several, _ = serializer.(MultiUnmarshaler)
+	r.resolver, _ = serializer.(TypeResolver)
 	return r
 }
 
@@ -124,6 +131,8 @@ func madeWithError(v any) error {
 type repository struct {
 	store      Store
 	serializer Serializer
+	several    MultiUnmarshaler // the serializer, nil if a record is always one event
+	resolver   TypeResolver     // the serializer, nil if events are stored under their type
 	observers  []func(context.Context, []Event) error
 	snapshots  Snapshotter // nil if there are none
 	logger     *slog.Logger
@@ -259,10 +268,9 @@ func (r *repository) observe(ctx context.Context, observe func(context.Context, 
 }
 
 func (r *repository) GetEventsBySequenceID(ctx context.Context, sequenceID string, limit int) ([]Event, error) {
-	if r.err != nil {
-		return nil, r.err
-	}
-	return r.events(r.store.LoadBySequenceID(ctx, sequenceID, limit))
+	return r.page(sequenceID, limit, nil, func(after string, limit int) ([]Record, error) {
+		return r.store.LoadBySequenceID(ctx, after, limit)
+	})
 }
 
 func (r *repository) GetEventsBySequenceIDAndType(ctx context.Context, sequenceID string, eventType Event, limit int) ([]Event, error) {
@@ -273,14 +281,80 @@ func (r *repository) GetEventsBySequenceIDAndType(ctx context.Context, sequenceI
 	if name == "" {
 		return nil, fmt.Errorf("%w: event type to look for is nil or has no name", ErrInvalidQuery)
 	}
-	return r.events(r.store.LoadBySequenceIDAndType(ctx, sequenceID, name, limit))
+	types := []string{name}
+	stored := r.storedTypes(types)
+	return r.page(sequenceID, limit, types, func(after string, limit int) ([]Record, error) {
+		if len(stored) == 1 {
+			return r.store.LoadBySequenceIDAndType(ctx, after, stored[0], limit)
+		}
+		return r.collect(ctx, Query{After: after, Types: stored, Limit: limit})
+	})
 }
 
 func (r *repository) GetEventsByTimestamp(ctx context.Context, timestamp int64, limit int) ([]Event, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	return r.events(r.store.LoadByTimestamp(ctx, timestamp, limit))
+	// Events are not in the order of their timestamps, so what follows a page cannot be
+	// asked for: where some of it is left out, a larger one is.
+	for size := limit; ; size *= 2 {
+		if size > math.MaxInt/2 {
+			size = 0
+		}
+		records, err := r.store.LoadByTimestamp(ctx, timestamp, size)
+		if err != nil {
+			return nil, err
+		}
+		events, err := r.events(records, nil, limit)
+		if err != nil || size == 0 || len(events) >= limit || len(records) < size {
+			return events, err
+		}
+	}
+}
+
+// pageSize is how many records are read at once where nothing else says.
+const pageSize = 256
+
+// page gives at least limit events of the types, unless there are no more. Load gives
+// records after a sequence ID.
+func (r *repository) page(after string, limit int, types []string, load func(after string, limit int) ([]Record, error)) ([]Event, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	var page []Event
+	for size := limit; ; size = max(limit, pageSize) {
+		records, err := load(after, size)
+		if err != nil {
+			return nil, err
+		}
+		events, err := r.events(records, types, limit-len(page))
+		if err != nil {
+			return nil, err
+		}
+		if page == nil {
+			page = events
+		} else {
+			page = append(page, events...)
+		}
+		if limit == 0 || len(page) >= limit || len(records) < size {
+			return page, nil
+		}
+		after = records[len(records)-1].SequenceID
+	}
+}
+
+// storedTypes gives the names under which the store has events of the types, none for
+// all of them.
+func (r *repository) storedTypes(types []string) []string {
+	if r.resolver == nil {
+		return types
+	}
+	var stored []string
+	for _, name := range types {
+		stored = append(stored, r.resolver.StoredTypes(name)...)
+	}
+	slices.Sort(stored)
+	return slices.Compact(stored)
 }
 
 func (r *repository) Events(ctx context.Context, query Query) iter.Seq2[Event, error] {
@@ -294,20 +368,50 @@ func (r *repository) Events(ctx context.Context, query Query) iter.Seq2[Event, e
 			yield(nil, err)
 			return
 		}
+		types, limit := query.Types, query.Limit
+		query.Types = r.storedTypes(types)
+		if !r.isPlain() {
+			query.Limit = 0 // how many records that takes shows later
+		}
+		given := 0
 		for record, err := range r.query(ctx, query) {
-			var event Event
+			var events []Event
 			if err == nil {
-				event, err = r.event(&record)
+				events, err = r.decode(&record, types)
 			}
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(event, nil) {
+			if query.Descending {
+				slices.Reverse(events)
+			}
+			for _, event := range events {
+				if !yield(event, nil) {
+					return
+				}
+			}
+			if given += len(events); limit > 0 && given >= limit {
 				return
 			}
 		}
 	}
+}
+
+// collect gives the records of a query at once.
+func (r *repository) collect(ctx context.Context, query Query) ([]Record, error) {
+	query, err := query.Normalize()
+	if err != nil {
+		return nil, err
+	}
+	var records []Record
+	for record, err := range r.query(ctx, query) {
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
 }
 
 func (r *repository) query(ctx context.Context, query Query) iter.Seq2[Record, error] {
@@ -319,10 +423,9 @@ func (r *repository) query(ctx context.Context, query Query) iter.Seq2[Record, e
 
 // queryByPages answers a query with nothing but the methods of [Store].
 func queryByPages(ctx context.Context, store Store, query Query) iter.Seq2[Record, error] {
-	const pageSize = 256
 	return func(yield func(Record, error) bool) {
 		if query.Descending {
-			yield(Record{}, fmt.Errorf("%w: %T does not query in descending order", errors.ErrUnsupported, store))
+			yield(Record{}, fmt.Errorf("%w: %T does not query in descending order", errors.ErrUnsupported, unwrapped(store)))
 			return
 		}
 		page := func(after string) (records []Record, last bool, err error) {
@@ -366,43 +469,100 @@ func queryByPages(ctx context.Context, store Store, query Query) iter.Seq2[Recor
 	}
 }
 
-// events turns the answer of a load into events.
-func (r *repository) events(records []Record, err error) ([]Event, error) {
+// events gives the events of the types that records stand for, up to the record with
+// which there are limit of them; a limit of 0 means all.
+func (r *repository) events(records []Record, types []string, limit int) ([]Event, error) {
+	events := make([]Event, len(records))
+	if r.isPlain() {
+		err := inParts(len(records), func(from, to int) (err error) {
+			for i := from; i < to && err == nil; i++ {
+				events[i], err = r.event(&records[i])
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return events, nil
+	}
+	of := make([][]Event, len(records))
+	err := inParts(len(records), func(from, to int) (err error) {
+		for i := from; i < to && err == nil; i++ {
+			of[i], err = r.decode(&records[i], types)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	events := make([]Event, len(records))
-	decode := func(from, to int) error {
-		for i := from; i < to; i++ {
-			event, err := r.event(&records[i])
-			if err != nil {
-				return err
-			}
-			events[i] = event
-		}
-		return nil
-	}
-	if err := inParts(len(records), decode); err != nil {
-		return nil, err
+	events = events[:0]
+	for i := 0; i < len(of) && (limit <= 0 || len(events) < limit); i++ {
+		events = append(events, of[i]...)
 	}
 	return events, nil
 }
 
+// isPlain reports whether each record is one event, of the type that it is stored under.
+func (r *repository) isPlain() bool { return r.several == nil && r.resolver == nil }
+
+// only gives those of the events that are of the types, all if there are none.
+func (r *repository) only(types []string, events []Event) []Event {
+	if len(types) == 0 || r.isPlain() { // the store has looked
+		return events
+	}
+	return slices.DeleteFunc(events, func(event Event) bool { return !slices.Contains(types, EventType(event)) })
+}
+
+// decode gives those of a record's events that are of the types.
+func (r *repository) decode(record *Record, types []string) ([]Event, error) {
+	if r.several == nil {
+		event, err := r.event(record)
+		if err != nil {
+			return nil, err
+		}
+		return r.only(types, []Event{event}), nil
+	}
+	events, err := r.several.UnmarshalAll(record.Data, record.Type)
+	if err != nil {
+		return nil, undecoded(record, err)
+	}
+	for i, event := range events {
+		if err := complete(event, record); err != nil {
+			return nil, err
+		}
+		if carrier, ok := event.(MetadataCarrier); ok && i > 0 {
+			carrier.SetMetadata(maps.Clone(record.Metadata)) // each its own
+		}
+	}
+	return r.only(types, events), nil
+}
+
+// event decodes a record that is one event.
 func (r *repository) event(record *Record) (Event, error) {
 	event, err := r.serializer.Unmarshal(record.Data, record.Type)
 	if err != nil {
-		return nil, fmt.Errorf("%w (version %d of aggregate %q, sequence ID %s)",
-			err, record.Version, record.AggregateID, record.SequenceID)
+		return nil, undecoded(record, err)
 	}
+	return event, complete(event, record)
+}
+
+// undecoded says which record the serializer's error is about.
+func undecoded(record *Record, err error) error {
+	return fmt.Errorf("%w (version %d of aggregate %q, sequence ID %s)",
+		err, record.Version, record.AggregateID, record.SequenceID)
+}
+
+// complete tells an event what is kept beside its data.
+func complete(event Event, record *Record) error {
 	if isNil(event) {
-		return nil, fmt.Errorf("%w: serializer returned nil for %q (sequence ID %s)", ErrInvalidEvent, record.Type, record.SequenceID)
+		return fmt.Errorf("%w: serializer returned nil for %q (sequence ID %s)", ErrInvalidEvent, record.Type, record.SequenceID)
 	}
 	if envelope, ok := event.(envelopeSetter); ok {
 		envelope.SetAggregateID(record.AggregateID)
 		envelope.SetUserID(record.UserID)
 	}
 	setEnvelope(event, record)
-	return event, nil
+	return nil
 }
 
 // setEnvelope tells the event what the store assigned.

@@ -194,7 +194,7 @@ func (r *repository) reserve(ctx context.Context, events []Event, records []Reco
 		last.Reservations = append(last.Reservations, *reservation)
 	}
 	if _, ok := r.store.(Reserver); !ok && HasReservations(records) {
-		return fmt.Errorf("%w: %T keeps no reservations", errors.ErrUnsupported, r.store)
+		return fmt.Errorf("%w: %T keeps no reservations", errors.ErrUnsupported, unwrapped(r.store))
 	}
 	return nil
 }

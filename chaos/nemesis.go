@@ -39,25 +39,44 @@ type nemesis struct {
 
 // run makes faults happen until ctx ends, and heals the last one.
 func (n *nemesis) run(ctx context.Context) error {
-	for {
-		rest(ctx, n.random, n.between)
-		var err error
-		if n.ready != nil {
-			err = n.ready(ctx)
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+	for ctx.Err() == nil {
+		if err := n.next(ctx); err != nil {
 			return err
 		}
-		f := n.choose()
-		// A seed stands for the same faults, whatever each of them draws.
-		random := rand.New(rand.NewPCG(n.random.Uint64(), 0))
-		if err := n.once(ctx, f, random); err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
+	}
+	return nil
+}
+
+// runOnce makes faults happen until one has, or ctx ends.
+func (n *nemesis) runOnce(ctx context.Context) error {
+	for len(n.happened) == 0 && ctx.Err() == nil {
+		if err := n.next(ctx); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// next makes the next fault happen, when its time has come.
+func (n *nemesis) next(ctx context.Context) error {
+	rest(ctx, n.random, n.between)
+	var err error
+	if n.ready != nil {
+		err = n.ready(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f := n.choose()
+	// A seed stands for the same faults, whatever each of them draws.
+	random := rand.New(rand.NewPCG(n.random.Uint64(), 0))
+	if err := n.once(ctx, f, random); err != nil {
+		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	return nil
 }
 
 func (n *nemesis) choose() fault {

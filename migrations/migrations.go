@@ -81,9 +81,9 @@ func WithSchema(schema string) Option { return func(c *config) { c.schema = sche
 // and order are two tables. Defaults to [DefaultTable].
 func WithTable(table string) Option { return func(c *config) { c.table = table } }
 
-// WithDropEvents lets [Down] drop tables that hold events, or the positions of
-// projections and the events that these have parked. They are lost. Defaults to
-// refusing.
+// WithDropEvents lets [Down] drop tables that hold events, the positions of
+// projections and the events that these have parked, or reservations. They are lost.
+// Defaults to refusing.
 func WithDropEvents() Option { return func(c *config) { c.dropEvents = true } }
 
 // WithLogger sets a logger that is told of each migration. Defaults to none.
@@ -113,8 +113,8 @@ func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
 
 // Down takes back the last migration that was applied; without any it does
 // nothing. The first migration made the table of events itself, the second those of
-// projections: taking one back is refused while they hold anything, unless
-// [WithDropEvents] is given. It waits for other transactions as [Up] does.
+// projections, the third that of reservations: taking one back is refused while they hold
+// anything, but for reservations that have ended, unless [WithDropEvents] is given. It waits for other transactions as [Up] does.
 func Down(ctx context.Context, db *sql.DB, opts ...Option) error {
 	return run(db, opts, func(c *config, provider *goose.Provider, versions versionStore) error {
 		exists, err := versions.TableExists(ctx, db)

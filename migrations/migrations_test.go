@@ -28,8 +28,9 @@ const firstFile = "00001_create_events.sql"
 
 // Versions of the schema: one that has nothing but events, and one with projections.
 const (
-	onlyEvents      = 1
-	withProjections = 2
+	onlyEvents       = 1
+	withProjections  = 2
+	withReservations = 3
 )
 
 func TestUpDownAndUpAgainMakeTheSameTables(t *testing.T) {
@@ -151,6 +152,49 @@ func TestDownRefusesToDropPositionsAndParkedEventsUnlessAskedTo(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDownRefusesToDropReservationsThatHaveNotEndedUnlessAskedTo(t *testing.T) {
+	insertReservation := func(db *sql.DB, until time.Time) {
+		t.Helper()
+		ends := int64(0)
+		if !until.IsZero() {
+			ends = until.UnixNano()
+		}
+		execute(t, db, `INSERT INTO events_reservations VALUES ('email', 'a@example.com', 'a', '1', 1, $1)`, ends)
+	}
+	for name, until := range map[string]time.Time{"without an end": {}, "with an end": time.Now().Add(time.Hour)} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t, testenv.Postgres(t))
+			up(t, db)
+			insertReservation(db, until)
+			downTo(t, db, withReservations)
+
+			err := migrations.Down(t.Context(), db)
+			if code(err) != "23001" || !strings.Contains(err.Error(), "WithDropEvents") || !strings.Contains(err.Error(), "eventsource.drop_events") {
+				t.Errorf("Down = %v, which does not say how to drop them", err)
+			}
+			checkAppliedTo(t, db, withReservations)
+			if n := count(t, db, "events_reservations"); n != 1 {
+				t.Errorf("%d rows are left of 1", n)
+			}
+
+			down(t, db, migrations.WithDropEvents())
+			checkAppliedTo(t, db, withProjections)
+			up(t, db)
+			if n := count(t, db, "events_reservations"); n != 0 {
+				t.Errorf("the new table has %d rows", n)
+			}
+		})
+	}
+	t.Run("that has ended", func(t *testing.T) {
+		db := open(t, testenv.Postgres(t))
+		up(t, db)
+		insertReservation(db, time.Now().Add(-time.Hour))
+		downTo(t, db, withReservations)
+		down(t, db)
+		checkAppliedTo(t, db, withProjections)
+	})
 }
 
 func TestAStepOfAProjectionTouchesNoIndex(t *testing.T) {

@@ -33,10 +33,11 @@ const (
 	writerMay = `
 		GRANT USAGE ON SCHEMA {schema} TO {role};
 		GRANT SELECT, INSERT ON events TO {role};
-		GRANT EXECUTE ON FUNCTION events_horizon, events_append TO {role};`
+		GRANT SELECT, INSERT, UPDATE, DELETE ON events_reservations TO {role};
+		GRANT EXECUTE ON FUNCTION events_horizon, events_append, events_append_reserving TO {role};`
 	readerMay = `
 		GRANT USAGE ON SCHEMA {schema} TO {role};
-		GRANT SELECT ON events TO {role};
+		GRANT SELECT ON events, events_reservations TO {role};
 		GRANT EXECUTE ON FUNCTION events_horizon TO {role};`
 	// Where the checkpoints are, which may be another database.
 	projectorMay = `
@@ -105,6 +106,27 @@ func TestAWriterMayAppendAndReadAndAReaderMayRead(t *testing.T) {
 	if _, err := reader.NewTransaction(ctx, record); code(err) != denied {
 		t.Errorf("the reader's NewTransaction = %v", err)
 	}
+
+	taking := eventsource.Record{AggregateID: "a", Type: "Tested", Reservations: []eventsource.Reservation{
+		{Scope: "email", Value: "old", Release: true}, {Scope: "email", Value: "new"}, {Scope: "email", Value: "ended", Until: 1},
+	}}
+	if _, err := writer.Append(ctx, taking); err != nil {
+		t.Errorf("the writer reserves: %v", err)
+	}
+	for who, store := range map[string]*sqlstore.Store{"writer": writer, "reader": reader} {
+		if holder, err := store.Holder(ctx, "email", "new"); err != nil || holder.AggregateID != "a" {
+			t.Errorf("the %s's Holder = %+v, %v", who, holder, err)
+		}
+	}
+	if _, err := reader.Append(ctx, taking); code(err) != denied {
+		t.Errorf("the reader reserves: %v", err)
+	}
+	if _, err := reader.PurgeReservations(ctx); code(err) != denied {
+		t.Errorf("the reader's PurgeReservations = %v", err)
+	}
+	if n, err := writer.PurgeReservations(ctx); err != nil || n != 1 {
+		t.Errorf("the writer's PurgeReservations = %d, %v", n, err)
+	}
 }
 
 func TestAProjectorMayKeepCheckpoints(t *testing.T) {
@@ -145,6 +167,9 @@ func TestTheGrantsAreThoseOfTheREADME(t *testing.T) {
 // oneEvent is an event of the aggregate "mine", as arguments of events_append.
 const oneEvent = `1, 1, 0, 0, '000000000100000000', ARRAY['00000001'], ARRAY['mine'], ARRAY[1], ARRAY[1], NULL,
 	ARRAY['Tested'], ARRAY[1::bigint], ARRAY[''], ARRAY[''::bytea], ARRAY['{}']`
+
+// oneChange are the further arguments of events_append_reserving.
+const oneChange = `ARRAY['email'], ARRAY['mine'], ARRAY['mine'], ARRAY['mine'], ARRAY[0::bigint], ARRAY[1], ARRAY[''], ARRAY[0::bigint]`
 
 // changes are the ways in which a statement can change or remove events.
 var changes = []string{
@@ -212,6 +237,14 @@ var takeovers = []string{
 	`DROP TABLE events_projections, events_parked`,
 	`SELECT * FROM siblings_projections`,
 
+	`TRUNCATE events_reservations`,
+	`ALTER TABLE events_reservations ADD COLUMN mine integer`,
+	`CREATE INDEX mine ON events_reservations (aggregate_id)`,
+	`DROP TABLE events_reservations`,
+	`ALTER FUNCTION events_append_reserving SECURITY DEFINER`,
+	`SELECT * FROM siblings_reservations`,
+	`SELECT * FROM siblings_append_reserving({event}, {change})`,
+
 	`SELECT * FROM events_schema_version`,
 	`UPDATE events_schema_version SET version_id = 0`,
 	`SELECT nextval('{schema}.events_schema_version_id_seq')`,
@@ -231,6 +264,10 @@ var appends = []string{
 	`COPY events FROM STDIN`,
 	`SELECT * FROM events_append({event})`,
 	`LOCK TABLE events IN ROW EXCLUSIVE MODE`,
+	`SELECT * FROM events_append_reserving({event}, {change})`,
+	`INSERT INTO events_reservations VALUES ('email', 'x', 'mine', '1', 1, 0)`,
+	`UPDATE events_reservations SET aggregate_id = 'mine'`,
+	`DELETE FROM events_reservations`,
 }
 
 // reads are what nobody may do without a grant.
@@ -243,6 +280,8 @@ var reads = []string{
 	`SELECT * FROM {schema}.events_horizon()`,
 	`SELECT * FROM {schema}.events_append({event})`,
 	`INSERT INTO {schema}.events VALUES ('00000000010000000000000000', 'mine', 1, 'Tested', 1, '', '', '{}')`,
+	`SELECT * FROM {schema}.events_reservations`,
+	`SELECT * FROM {schema}.events_append_reserving({event}, {change})`,
 }
 
 // steps are what only those who run projections may do.
@@ -265,7 +304,7 @@ func TestWhatIsNotGrantedIsDenied(t *testing.T) {
 	sibling := open(t, testenv.Postgres(t)) // in another one
 	up(t, sibling)
 	insert(t, owner, "events", 3)
-	render := strings.NewReplacer("{schema}", schema, "{event}", oneEvent,
+	render := strings.NewReplacer("{schema}", schema, "{event}", oneEvent, "{change}", oneChange,
 		"{sibling}", one[string](t, sibling, `SELECT current_schema()`), "{owner}", one[string](t, owner, `SELECT quote_ident(current_user)`))
 
 	check := func(who, may string, statements ...[]string) {
@@ -346,7 +385,8 @@ func TestTheFunctionsHaveTheRightsOfTheirCallerAndTheSearchPathOfTheirSchema(t *
 	got := one[string](t, db, `SELECT string_agg(concat_ws(' ', proname, CASE WHEN prosecdef THEN 'definer' ELSE 'invoker' END,
 			(SELECT replace(c, current_schema(), 'here') FROM unnest(proconfig) c WHERE c LIKE 'search_path=%')), E'\n' ORDER BY proname)
 		FROM pg_proc WHERE pronamespace = current_schema()::regnamespace`)
-	want := "events_append invoker search_path=here, pg_temp\nevents_horizon invoker search_path=here, pg_temp\nevents_refuse_change invoker"
+	want := "events_append invoker search_path=here, pg_temp\nevents_append_reserving invoker search_path=here, pg_temp\n" +
+		"events_horizon invoker search_path=here, pg_temp\nevents_refuse_change invoker"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -356,13 +396,14 @@ func TestTheFunctionsHaveTheRightsOfTheirCallerAndTheSearchPathOfTheirSchema(t *
 // them is used, the call fails or its event goes elsewhere.
 const decoys = `
 	CREATE TABLE %[1]s.events (LIKE %[2]s.events);
+	CREATE TABLE %[1]s.events_reservations (LIKE %[2]s.events_reservations INCLUDING INDEXES);
 	CREATE FUNCTION %[1]s.trap(numeric, integer) RETURNS numeric LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
 	CREATE OPERATOR %[1]s.* (FUNCTION = %[1]s.trap, LEFTARG = numeric, RIGHTARG = integer);
 	CREATE FUNCTION %[1]s.trap(bigint, integer) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
 	CREATE OPERATOR %[1]s.& (FUNCTION = %[1]s.trap, LEFTARG = bigint, RIGHTARG = integer);
 	CREATE FUNCTION %[1]s.to_regclass(text) RETURNS regclass LANGUAGE plpgsql AS 'BEGIN RAISE ''trapped''; END';
 	GRANT USAGE ON SCHEMA %[1]s TO PUBLIC;
-	GRANT ALL ON %[1]s.events TO PUBLIC`
+	GRANT ALL ON %[1]s.events, %[1]s.events_reservations TO PUBLIC`
 
 // A table or a function is taken from the first schema in the search path, or from
 // among the temporary ones before that, and an operator from any, if it fits better
@@ -380,7 +421,7 @@ func TestNothingInTheCallersSearchPathTakesThePlaceOfTheEvents(t *testing.T) {
 	execute(t, attacker, fmt.Sprintf(decoys, trap, schema))
 	victimURL := newRole(t, superuser, url, writerMay)
 
-	append1 := func(setup string) error {
+	append1 := func(setup, call string, reservations int) error {
 		tx, err := open(t, victimURL).BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -388,11 +429,14 @@ func TestNothingInTheCallersSearchPathTakesThePlaceOfTheEvents(t *testing.T) {
 		defer func() { _ = tx.Rollback() }()
 		execute(t, tx, setup)
 		var outcome string
-		if err := tx.QueryRowContext(t.Context(), `SELECT outcome FROM `+schema+`.events_append(`+oneEvent+`)`).Scan(&outcome); err != nil {
+		if err := tx.QueryRowContext(t.Context(), `SELECT outcome FROM `+schema+`.`+call).Scan(&outcome); err != nil {
 			return err
 		}
 		if n := count(t, tx, schema+".events"); n != 1 || outcome != "stored" {
 			return fmt.Errorf("%s, and the table has %d events", outcome, n)
+		}
+		if n := count(t, tx, schema+".events_reservations"); n != reservations {
+			return fmt.Errorf("the table has %d reservations, not %d", n, reservations)
 		}
 		var head string
 		if err := tx.QueryRowContext(t.Context(), `SELECT head FROM `+schema+`.events_horizon()`).Scan(&head); err != nil || head == "" {
@@ -400,24 +444,31 @@ func TestNothingInTheCallersSearchPathTakesThePlaceOfTheEvents(t *testing.T) {
 		}
 		return nil
 	}
+	calls := map[string]int{`events_append(` + oneEvent + `)`: 0, `events_append_reserving(` + oneEvent + `, ` + oneChange + `)`: 1}
 	setups := map[string]string{
-		"a temporary table":                `CREATE TEMPORARY TABLE events (LIKE ` + schema + `.events)`,
+		"temporary tables": `CREATE TEMPORARY TABLE events (LIKE ` + schema + `.events);
+			CREATE TEMPORARY TABLE events_reservations (LIKE ` + schema + `.events_reservations INCLUDING INDEXES)`,
 		"a schema of the attacker's first": `SET LOCAL search_path TO ` + trap + `, ` + schema,
 		"a schema of the attacker's last":  `SET LOCAL search_path TO ` + schema + `, ` + trap,
 	}
 	for name, setup := range setups {
-		if err := append1(setup); err != nil {
-			t.Errorf("with %s: %v", name, err)
+		for call, reservations := range calls {
+			if err := append1(setup, call, reservations); err != nil {
+				t.Errorf("%.25s with %s: %v", call, name, err)
+			}
 		}
 	}
 	// Without a search path of their own the functions are only safe from operators.
-	execute(t, superuser, `ALTER FUNCTION events_append RESET search_path; ALTER FUNCTION events_horizon RESET search_path`)
+	execute(t, superuser, `ALTER FUNCTION events_append RESET search_path; ALTER FUNCTION events_horizon RESET search_path;
+		ALTER FUNCTION events_append_reserving RESET search_path`)
 	for name, setup := range setups {
-		err := append1(setup)
-		if operators := strings.HasSuffix(name, "last"); operators && err != nil {
-			t.Errorf("with %s: %v", name, err)
-		} else if !operators && err == nil {
-			t.Errorf("%s is no attack at all", name)
+		for call, reservations := range calls {
+			err := append1(setup, call, reservations)
+			if operators := strings.HasSuffix(name, "last"); operators && err != nil {
+				t.Errorf("%.25s with %s: %v", call, name, err)
+			} else if !operators && err == nil {
+				t.Errorf("%s is no attack at all on %.25s", name, call)
+			}
 		}
 	}
 }
@@ -434,9 +485,21 @@ func TestEveryGrantIsNeeded(t *testing.T) {
 		store := sqlstore.New(testenv.Pool(t, roleURL))
 		use := func() error {
 			if who == "writer" {
+				// A value is reserved, reserved again and released.
+				for _, reservation := range []eventsource.Reservation{
+					{Scope: "email", Value: "x"}, {Scope: "email", Value: "x"}, {Scope: "email", Value: "x", Release: true},
+				} {
+					r := eventsource.Record{AggregateID: "a", Type: "Tested", Reservations: []eventsource.Reservation{reservation}}
+					if _, err := store.Append(t.Context(), r); err != nil {
+						return err
+					}
+				}
 				if _, err := store.Append(t.Context(), eventsource.Record{AggregateID: "a", Type: "Tested"}); err != nil {
 					return err
 				}
+			}
+			if _, err := store.Holder(t.Context(), "email", "x"); err != nil {
+				return err
 			}
 			_, err := store.LoadBySequenceID(t.Context(), "", 0) // a full page might need no horizon of its own
 			return err
@@ -446,9 +509,10 @@ func TestEveryGrantIsNeeded(t *testing.T) {
 		}
 		for _, list := range []string{
 			"USAGE ON SCHEMA {schema}", "SELECT ON events", "INSERT ON events",
-			"EXECUTE ON FUNCTION events_horizon", "EXECUTE ON FUNCTION events_append",
+			"EXECUTE ON FUNCTION events_horizon", "EXECUTE ON FUNCTION events_append", "EXECUTE ON FUNCTION events_append_reserving",
+			"SELECT ON events_reservations", "INSERT ON events_reservations", "UPDATE ON events_reservations", "DELETE ON events_reservations",
 		} {
-			if who == "reader" && (strings.Contains(list, "INSERT") || strings.Contains(list, "append")) {
+			if who == "reader" && !strings.Contains(list, "USAGE") && !strings.Contains(list, "SELECT") && !strings.Contains(list, "horizon") {
 				continue // it has not got that
 			}
 			grant(t, owner, "REVOKE "+list+" FROM {role}", schema, roleOf(t, roleURL))

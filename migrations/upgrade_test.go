@@ -108,8 +108,12 @@ func upgrade(t *testing.T, db, from *sql.DB, table string, options []migrations.
 			t.Fatalf("%s: events of %s have changed:\n%s", doing, table, diff)
 		}
 	}
+	reserved := reservations(t, db, table)
 	up(t, from, options...)
 	check("Up")
+	if after := reservations(t, db, table); reserved != "" && after != reserved {
+		t.Errorf("Up made of the reservations\n%s\nthese:\n%s", reserved, after)
+	}
 	checkAllApplied(t, from, options...)
 	migrated := structure(t, db)
 	up(t, from, options...)
@@ -135,6 +139,17 @@ func upgrade(t *testing.T, db, from *sql.DB, table string, options []migrations.
 	}
 	checkFeed(t, store, before)
 	checkNewSaves(t, store, before)
+}
+
+// reservations are all that there are, "" in a version that has none.
+func reservations(t *testing.T, db *sql.DB, table string) string {
+	t.Helper()
+	name := pgx.Identifier{table + "_reservations"}.Sanitize()
+	if !one[bool](t, db, `SELECT to_regclass($1) IS NOT NULL`, name) {
+		return ""
+	}
+	return one[string](t, db, `SELECT coalesce(string_agg(concat_ws(' ', scope, value, aggregate_id, sequence_id, version, until), E'\n' ORDER BY scope, value), '')
+		FROM `+name)
 }
 
 var columnNumber = regexp.MustCompile(`^(column \S+) \d+ `)
@@ -459,6 +474,15 @@ func fill(t *testing.T, url, table string) {
 	} {
 		save(r)
 	}
+	save(
+		eventsource.Record{AggregateID: "order-1000", Type: "CustomerNamed", Data: []byte(`{}`), Reservations: []eventsource.Reservation{
+			{Scope: "email", Value: "ann@example.com"}, {Scope: "名前", Value: `日本 'quoted" \ 🛒`},
+			{Scope: "seat", Value: "1A", Until: math.MaxInt64}, {Scope: "seat", Value: "1B", Until: 1}, // which has ended
+		}},
+		eventsource.Record{AggregateID: "order-1001", Type: "CustomerNamed", Data: []byte(`{}`), Reservations: []eventsource.Reservation{
+			{Scope: "email", Value: strings.Repeat("é", eventsource.MaxReservedLength/2)},
+		}},
+	)
 
 	// What no store saves, but the table takes: a version near the last one of 64
 	// bits, and IDs of the end of time.

@@ -73,7 +73,8 @@ type DefinitionError struct {
 	Projection string
 	Version    int
 	// Started are the event types that the projection was started for, Now those that
-	// its handler asks for; none stands for all types.
+	// its handler asks for; none stands for all types. A type that was renamed or split
+	// since also stands there under the name under which it is stored.
 	Started, Now []string
 }
 

@@ -91,7 +91,7 @@ func (w *worker) handleAlike(ctx context.Context, items []item, position string)
 			between.Reset()
 			continue
 		}
-		first := max(0, slices.IndexFunc(items, func(it item) bool { return it.park == nil })) // the handler got no other before
+		first := max(0, slices.IndexFunc(items, func(it item) bool { return it.park == nil && !it.isNothing() })) // the handler got no other before
 		if err := w.giveUp(ctx, &items[first], tries, failed.err); err != nil {
 			return err
 		}
@@ -111,12 +111,13 @@ func (w *worker) portion(items []item, most int) int {
 	parked := 0
 	for i := range min(most, len(items)) {
 		it := &items[i]
-		if it.park != nil || w.parked[it.record.AggregateID] {
+		behind := w.parked[it.record.AggregateID] && !it.isNothing()
+		if it.park != nil || behind {
 			if parked++; parked > maxParked {
 				return i
 			}
 		}
-		if it.park == nil && w.parked[it.record.AggregateID] {
+		if it.park == nil && behind {
 			it.park = w.record(it, StateParked, 0, "")
 		}
 		if it.err != nil && it.park == nil {
@@ -155,9 +156,11 @@ func (w *worker) attempt(ctx context.Context, items []item, position string) (do
 			move.Park = append(move.Park, *park)
 			continue
 		}
-		events, at = append(events, items[i].event), append(at, i)
+		move.Handled++
+		for _, event := range items[i].events {
+			events, at = append(events, event), append(at, i)
+		}
 	}
-	move.Handled = int64(len(events))
 	finish := w.stats.handling(&ctx, w, items, len(events))
 	err = w.handleAndMove(ctx, events, move)
 	var failed *failedError

@@ -168,16 +168,16 @@ func (w *worker) retryOne(ctx context.Context, p *Parked) error {
 	if err != nil {
 		return err
 	}
-	event, err := w.decode(record)
+	events, err := w.decode(record)
 	if err != nil {
 		return &failedError{err: err}
 	}
 	if w.isSilent(record) {
 		ctx = withSilence(ctx)
 	}
-	items := []item{{record: *record, event: event}}
-	finish := w.stats.handling(&ctx, w, items, 1)
-	err = w.handleAndMove(ctx, []eventsource.Event{event}, Move{Handled: 1, Unpark: []string{p.SequenceID}})
+	items := []item{{record: *record, events: events}}
+	finish := w.stats.handling(&ctx, w, items, len(events))
+	err = w.handleAndMove(ctx, events, Move{Handled: 1, Unpark: []string{p.SequenceID}})
 	finish(err)
 	if err == nil {
 		w.countParked(p.State, -1)

@@ -49,7 +49,8 @@ type Projection struct {
 	name       string
 	feed       eventsource.Feed
 	handler    Handler
-	definition []string // types, sorted
+	types      []string // that the handler wants, sorted; none for all
+	definition []string // those under which they are stored, sorted
 	config     config
 	err        error
 
@@ -109,7 +110,8 @@ func WithPartitions(n int) Option {
 }
 
 // WithBatchSize sets the most events that a handler gets at once, and that a
-// transaction holds. Defaults to [DefaultBatchSize].
+// transaction holds; several that are one for the store stay together, so there may be more
+// by that. Defaults to [DefaultBatchSize].
 func WithBatchSize(events int) Option {
 	return func(c *config) { c.batchSize = events }
 }
@@ -295,7 +297,8 @@ func (p *Projection) checkHandler() error {
 	if err := handlerErr(p.handler); err != nil {
 		return err
 	}
-	p.definition = typesOf(p.handler)
+	p.types = typesOf(p.handler)
+	p.definition = p.feed.StoredTypes(p.types...)
 	if _, ok := p.config.checkpoints.(Transactor); isTransactional(p.handler) && !ok {
 		return misconfigured("handler of %q works in the transaction of its checkpoint, and a %T has none", p.name, p.config.checkpoints)
 	}

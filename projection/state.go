@@ -52,7 +52,8 @@ type headData struct {
 
 // versionData is the Data of a version's row.
 type versionData struct {
-	// Types are the event types that it was started for; none stands for all.
+	// Types are the event types that it was started for, as they are stored; none stands
+	// for all.
 	Types []string `json:"types,omitempty"`
 	// Partitions is how many it has.
 	Partitions int `json:"partitions"`

@@ -35,7 +35,8 @@ type Status struct {
 	// transaction holds back what comes next (see [eventsource.Horizon]).
 	Lag time.Duration
 	// Handled is how many events the version has handled, in all processes and since it was
-	// first run, those that came again included.
+	// first run, those that came again included. One that is stored counts once, whether
+	// the serializer makes several of it or none.
 	Handled int64
 	// Parked and Skipped are how many events are recorded as such now, of the first 10,000.
 	Parked, Skipped int

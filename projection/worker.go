@@ -308,18 +308,22 @@ func (w *worker) follow(ctx context.Context) error {
 // batch gathers events to be handled at once.
 type batch struct {
 	items   []item
+	events  int
 	bytes   int
 	read    int
 	reached string
 }
 
-// item is an event to be handled.
+// item is a record to be handled. Mostly that is one event.
 type item struct {
 	record eventsource.Record
-	event  eventsource.Event
-	err    error // why it cannot be decoded
+	events []eventsource.Event // those that the handler wants
+	err    error               // why it cannot be decoded
 	park   *Parked
 }
+
+// isNothing reports whether the handler has nothing to do with the record.
+func (it *item) isNothing() bool { return it.err == nil && len(it.events) == 0 }
 
 // add takes an event if it belongs to the partition and is wanted.
 func (b *batch) add(w *worker, record eventsource.Record) {
@@ -335,25 +339,26 @@ func (b *batch) add(w *worker, record eventsource.Record) {
 		}
 	}
 	it := item{record: record}
-	it.event, it.err = w.decode(&record)
+	it.events, it.err = w.decode(&record)
+	b.events += max(1, len(it.events))
 	b.bytes += len(record.Data)
 	it.record.Data = nil
 	b.items = append(b.items, it)
 }
 
 // decode decodes a record. A serializer may panic, as a handler may.
-func (w *worker) decode(record *eventsource.Record) (event eventsource.Event, err error) {
+func (w *worker) decode(record *eventsource.Record) (events []eventsource.Event, err error) {
 	err = recovered(func() (err error) {
-		event, err = w.feed.Event(record)
+		events, err = w.feed.Events(record, w.types...)
 		return err
 	})
-	return event, err
+	return events, err
 }
 
 // full reports whether the batch is to be handled. One that has read much for nothing
 // is, so that its position is not lost.
 func (b *batch) full(size int) bool {
-	return len(b.items) >= size || b.bytes >= maxBatchBytes || b.read/20 >= size
+	return b.events >= size || b.bytes >= maxBatchBytes || b.read/20 >= size
 }
 
 // isSilent reports whether an event is to be handled silently.

@@ -165,54 +165,6 @@ func (c *config) roundTrip(event eventsource.Event) (back eventsource.Event, err
 	return back, nil
 }
 
-// clone copies an event and the envelope in it, so that it can be given its ID and its
-// version while other tests use the original. An embedded pointer to a BaseEvent that is
-// nil gets one, as it does from a serializer.
-func clone(event eventsource.Event) eventsource.Event {
-	registry, err := eventsource.NewRegistry(event)
-	if err != nil {
-		return event // no struct, for instance: what it is copied like is not known
-	}
-	copied, err := registry.Decode(eventsource.EventType(event), func(target any) error {
-		to := reflect.ValueOf(target).Elem()
-		to.Set(reflect.Indirect(reflect.ValueOf(event)))
-		cloneBase(to, 0)
-		return nil
-	})
-	if err != nil {
-		return event // its type goes by its content
-	}
-	return copied
-}
-
-// cloneBase replaces the embedded pointers that lead to a BaseEvent by pointers to copies,
-// and reports whether there is a BaseEvent.
-func cloneBase(v reflect.Value, depth int) (found bool) {
-	const maxDepth = 8 // a struct may embed a pointer to itself
-	if v.Kind() != reflect.Struct || depth > maxDepth {
-		return false
-	}
-	if v.Type() == reflect.TypeFor[eventsource.BaseEvent]() {
-		return true
-	}
-	for i := range v.NumField() {
-		field := v.Field(i)
-		switch {
-		case !v.Type().Field(i).Anonymous:
-		case field.Kind() != reflect.Pointer:
-			found = cloneBase(field, depth+1) || found
-		case !field.IsNil() && field.CanSet():
-			copied := reflect.New(field.Type().Elem())
-			copied.Elem().Set(field.Elem())
-			if cloneBase(copied.Elem(), depth+1) {
-				field.Set(copied)
-				found = true
-			}
-		}
-	}
-	return found
-}
-
 func isNil(v any) bool {
 	if v == nil {
 		return true

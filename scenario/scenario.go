@@ -250,7 +250,7 @@ func (s *Scenario[A]) load() (aggr A, deleted bool, err error) {
 		return aggr, false, errors.New("the function that makes aggregates returned nil")
 	}
 	aggr.SetAggregateID(s.id)
-	deleted, err = eventsource.Apply(s.ctx, aggr, s.events...)
+	deleted, err = eventsource.Apply(s.ctx, aggr, cloneAll(s.events)...)
 	return aggr, deleted, err
 }
 
@@ -283,6 +283,7 @@ func (s *Scenario[A]) decide(aggr A, deleted bool, command eventsource.Command) 
 			return outcome{}
 		}
 	}
+	events = cloneAll(events) // the aggregate may have parts of them
 	s.events, s.decided = append(s.events, events...), append(s.decided, events...)
 	s.compareRebuilt(aggr, command)
 	return outcome{events: events}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -716,4 +717,32 @@ func TestHandleGetsTheContext(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	scenario.NewFunc(t, create, scenario.WithContext(ended)).When(command).ThenError(context.Canceled)
+}
+
+// Removing from a slice in place is fine when it is loaded: nobody else has it.
+func TestAggregatesMayWorkWithWhatIsInTheEvents(t *testing.T) {
+	shared := &Counted{By: []int{1, 2, 3}}
+	var by []int
+	removing := counting(func(c *counter, event eventsource.Event) error {
+		if c.N++; c.N == 1 {
+			by = event.(*Counted).By
+			return nil
+		}
+		by = slices.Delete(by, 0, 1)
+		return nil
+	}, decides(&Counted{}))
+	has := func(want ...int) func(*counter) {
+		return func(*counter) {
+			if !slices.Equal(by, want) {
+				t.Errorf("it has %v, want %v", by, want)
+			}
+		}
+	}
+	scenario.NewFunc(t, removing).
+		Given(shared).
+		When(Ship{of("a"), ""}).ThenCheck(has(2, 3)).ThenCheck(has(2, 3)).
+		When(Ship{of("a"), ""}).ThenCheck(has(3))
+	if !slices.Equal(shared.By, []int{1, 2, 3}) {
+		t.Errorf("the event has %v", shared.By)
+	}
 }

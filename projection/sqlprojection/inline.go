@@ -163,7 +163,7 @@ func (i *Inline) Handle(ctx context.Context, tx pgx.Tx, records []eventsource.Re
 		return err
 	}
 	ctx = withTx(ctx, tx)
-	decoded := make([]eventsource.Event, len(records))
+	decoded := make([][]eventsource.Event, len(records))
 	for n, name := range i.names {
 		version := active[i.rows[n]]
 		if version == 0 {
@@ -181,22 +181,26 @@ func (i *Inline) Handle(ctx context.Context, tx pgx.Tx, records []eventsource.Re
 }
 
 // handle has a projection handle those of the records that it asks for. Decoded are
-// their events as far as somebody needed them before.
-func (i *Inline) handle(ctx context.Context, p InlineProjection, records []eventsource.Record, decoded []eventsource.Event) error {
-	types := p.types()
+// their events, all of each record, as far as somebody needed them before.
+func (i *Inline) handle(ctx context.Context, p InlineProjection, records []eventsource.Record, decoded [][]eventsource.Event) error {
+	types, stored := p.types(), i.stored(&p)
 	events := make([]eventsource.Event, 0, len(records))
 	for n := range records {
-		if len(types) > 0 && !slices.Contains(types, records[n].Type) {
+		if len(stored) > 0 && !slices.Contains(stored, records[n].Type) {
 			continue
 		}
 		if decoded[n] == nil {
-			event, err := i.feed.Event(&records[n])
+			all, err := i.feed.Events(&records[n])
 			if err != nil {
 				return p.failed(err)
 			}
-			decoded[n] = event
+			decoded[n] = all
 		}
-		events = append(events, decoded[n])
+		for _, event := range decoded[n] {
+			if len(types) == 0 || slices.Contains(types, eventsource.EventType(event)) {
+				events = append(events, event)
+			}
+		}
 	}
 	if len(events) == 0 {
 		return nil
@@ -224,6 +228,9 @@ func (p *InlineProjection) types() []string {
 	}
 	return nil
 }
+
+// stored are the types under which those that the projection asks for are stored.
+func (i *Inline) stored(p *InlineProjection) []string { return i.feed.StoredTypes(p.types()...) }
 
 func (p *InlineProjection) failed(err error) error {
 	return fmt.Errorf("eventsource/sqlprojection: inline projection %q, version %d: %w", p.Name, p.Version, err)

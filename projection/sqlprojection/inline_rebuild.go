@@ -322,17 +322,17 @@ func (r *rebuild) lock(ctx context.Context, tx pgx.Tx) error {
 
 // handleAfter handles the events after a sequence ID.
 func (r *rebuild) handleAfter(ctx context.Context, tx pgx.Tx, sequenceID string) error {
-	types := append([]string{}, r.types()...) // nil would be NULL
+	types := append([]string{}, r.stored(&r.InlineProjection)...) // nil would be NULL
 	for {
 		rows, err := tx.Query(ctx, r.sql.events, sequenceID, types, remainingPage)
 		if err != nil {
 			return r.checkpoints.translate(ctx, "read events", err)
 		}
-		records, err := pgx.CollectRows(rows, pgx.RowToStructByPos[eventsource.Record])
+		records, err := pgx.CollectRows(rows, rowToRecord)
 		if err != nil {
 			return r.checkpoints.translate(ctx, "read events", err)
 		}
-		if err := r.handle(ctx, r.InlineProjection, records, make([]eventsource.Event, len(records))); err != nil {
+		if err := r.handle(ctx, r.InlineProjection, records, make([][]eventsource.Event, len(records))); err != nil {
 			return err
 		}
 		if len(records) < remainingPage {
@@ -340,4 +340,10 @@ func (r *rebuild) handleAfter(ctx context.Context, tx pgx.Tx, sequenceID string)
 		}
 		sequenceID = records[len(records)-1].SequenceID
 	}
+}
+
+// rowToRecord reads a row of inline_events.
+func rowToRecord(row pgx.CollectableRow) (r eventsource.Record, err error) {
+	err = row.Scan(&r.SequenceID, &r.AggregateID, &r.Version, &r.Type, &r.Timestamp, &r.UserID, &r.Data, &r.Metadata)
+	return r, err
 }

@@ -38,6 +38,15 @@ func (s *Serializer) Err() error {
 	return s.err
 }
 
+// Types returns the names of the event types that the serializer was made with, sorted,
+// and none if they were refused. The slice belongs to the caller.
+func (s *Serializer) Types() []string {
+	if s.Err() != nil {
+		return nil
+	}
+	return s.registry.Types()
+}
+
 // Marshal returns the event as JSON. A type that is not registered is
 // [eventsource.ErrUnknownType].
 func (s *Serializer) Marshal(event eventsource.Event) ([]byte, error) {

@@ -78,7 +78,7 @@ func (s *Store) store(ctx context.Context, b *batch, saves []*save) (verdict, er
 			return verdict, err
 		}
 		s.group.failed(saves, err)
-		saves = s.finishTaken(saves, p.taken)
+		saves = s.finishRefused(p)
 		// The first try after a lost race knows the head of the one who won it.
 		if tries > 0 || verdict == again {
 			if err := wait.Wait(ctx); err != nil {
@@ -105,21 +105,24 @@ func (s *Store) complete(p *plan) {
 	s.watchers.wakeAll()
 }
 
-// finishTaken finishes the saves whose aggregates turned out to have other versions
-// than those that were remembered.
-func (s *Store) finishTaken(saves []*save, taken map[string]bool) (left []*save) {
-	for _, sv := range saves {
+// finishRefused finishes the saves of a lost plan whose aggregates turned out to have
+// other versions than those that were remembered, and those whose values others hold.
+func (s *Store) finishRefused(p *plan) (left []*save) {
+	for _, sv := range p.saves {
 		var doubt []string
 		for i := range sv.records {
-			if id := sv.records[i].AggregateID; taken[id] {
+			if id := sv.records[i].AggregateID; p.taken[id] {
 				doubt = append(doubt, id)
 			}
 		}
-		if len(doubt) > 0 {
+		switch {
+		case len(doubt) > 0:
 			s.group.finish(sv, &unsureError{doubt})
-			continue
+		case p.denied[sv] != nil:
+			s.group.finish(sv, p.denied[sv])
+		default:
+			left = append(left, sv)
 		}
-		left = append(left, sv)
 	}
 	return left
 }
@@ -133,8 +136,10 @@ type plan struct {
 	moved, next []head
 	first       []string
 	input       *dynamodb.TransactWriteItemsInput
-	// taken are aggregates that turned out to have the version of one of its events.
-	taken map[string]bool
+	// taken are aggregates that turned out to have the version of one of its events, and
+	// denied says why saves cannot have what they reserve or release.
+	taken  map[string]bool
+	denied map[*save]error
 	// sentBefore is true when an earlier attempt may still be on its way.
 	sentBefore bool
 }
@@ -246,6 +251,13 @@ func (s *Store) newPlan(heads []head, saves []*save, push uint64) (*plan, error)
 	}
 	for i := range heads {
 		items = append(items, s.move(&heads[i], &p.next[i], p.first[i]))
+	}
+	ending := s.reservationTime()
+	for _, sv := range saves {
+		for i := range sv.changes {
+			c := &sv.changes[i]
+			items = append(items, s.reserve(c, &sv.records[c.Record], ending))
+		}
 	}
 	p.input = &dynamodb.TransactWriteItemsInput{
 		TransactItems: items,
@@ -398,6 +410,7 @@ func (s *Store) try(ctx context.Context, p *plan) (sent bool, err error) {
 	if out != nil {
 		s.server.hear(out.ResultMetadata)
 	}
+	s.server.hearError(err)
 	return a.Sent, err
 }
 
@@ -430,38 +443,60 @@ func (s *Store) lost(ctx context.Context, p *plan, err error) (verdict, error) {
 	return s.learn(p, err), err
 }
 
-// learn takes what the reasons of a lost race say about versions and heads.
+// learn takes what the reasons of a lost race say about versions, heads and
+// reservations, which are the transaction's items in this order.
 func (s *Store) learn(p *plan, err error) verdict {
-	var events []*eventsource.Record
+	result := fenced
+	p.taken, p.denied = make(map[string]bool), make(map[*save]error)
+	reasons := dynamo.Reasons(err)
+	next := func() (item item, failed bool) {
+		if len(reasons) == 0 {
+			return nil, false
+		}
+		reason := reasons[0]
+		reasons = reasons[1:]
+		return reason.Item, aws.ToString(reason.Code) == "ConditionalCheckFailed"
+	}
 	for _, sv := range p.saves {
 		for i := range sv.records {
-			events = append(events, &sv.records[i])
+			if _, failed := next(); failed {
+				p.taken[sv.records[i].AggregateID] = true
+				result = lost
+			}
 		}
 	}
-	result := fenced
-	p.taken = make(map[string]bool)
-	for i, reason := range dynamo.Reasons(err) {
-		if aws.ToString(reason.Code) != "ConditionalCheckFailed" {
-			continue
-		}
-		if i < len(events) {
-			p.taken[events[i].AggregateID] = true
+	for i := range p.moved {
+		if there, failed := next(); failed && s.learnHead(&p.moved[i], there) == lost {
 			result = lost
-			continue
 		}
-		from := p.moved[i-len(events)]
-		now, err := parseHead(reason.Item, from.shard)
-		if err != nil {
+	}
+	for _, sv := range p.saves {
+		for i := range sv.changes {
+			there, failed := next()
+			if !failed {
+				continue
+			}
 			result = lost
-			continue
-		}
-		if now.tableID == from.tableID && now.seq < from.seq {
-			s.forget() // the table was restored to what it was before
-		}
-		s.observe(now)
-		if now.last != from.last || now.tableID != from.tableID {
-			result = lost
+			if p.denied[sv] == nil {
+				p.denied[sv] = s.denied(&sv.changes[i], there)
+			}
 		}
 	}
 	return result
+}
+
+// learnHead takes what a head has become that was to be moved.
+func (s *Store) learnHead(from *head, there item) verdict {
+	now, err := parseHead(there, from.shard)
+	if err != nil {
+		return lost
+	}
+	if now.tableID == from.tableID && now.seq < from.seq {
+		s.forget() // the table was restored to what it was before
+	}
+	s.observe(now)
+	if now.last != from.last || now.tableID != from.tableID {
+		return lost
+	}
+	return fenced
 }

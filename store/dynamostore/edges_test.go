@@ -34,8 +34,8 @@ import (
 type packet struct {
 	ctx             context.Context
 	operation, body string
-	// pass lets it through.
-	pass func() (*http.Response, error)
+	// pass lets it through, and late also when nobody waits for it any more.
+	pass, late func() (*http.Response, error)
 }
 
 // has reports whether the request has the string as a value.
@@ -64,18 +64,20 @@ func (w *wire) attach(o *dynamodb.Options) {
 			return nil, err
 		}
 		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-		pass := func() (*http.Response, error) {
-			again := r.Clone(r.Context())
+		send := func(ctx context.Context) (*http.Response, error) {
+			again := r.Clone(ctx)
 			again.Body = io.NopCloser(bytes.NewReader(body))
 			return inner.Do(again)
 		}
+		pass := func() (*http.Response, error) { return send(r.Context()) }
+		late := func() (*http.Response, error) { return send(context.WithoutCancel(r.Context())) }
 		w.mu.Lock()
 		carrier := w.carrier
 		w.mu.Unlock()
 		if carrier == nil {
 			return pass()
 		}
-		return carrier(packet{ctx: r.Context(), operation: operation, body: string(body), pass: pass})
+		return carrier(packet{ctx: r.Context(), operation: operation, body: string(body), pass: pass, late: late})
 	})}
 	hurry(o)
 }

@@ -85,7 +85,7 @@ func (s *Store) translate(ctx context.Context, doing string, err error) error {
 
 func translate(ctx context.Context, client *dynamodb.Client, table, doing string, err error) error {
 	for _, known := range []error{
-		eventsource.ErrConflict, eventsource.ErrInvalidEvent, eventsource.ErrTooLarge, eventsource.ErrOutcomeUnknown,
+		eventsource.ErrConflict, eventsource.ErrTaken, eventsource.ErrInvalidEvent, eventsource.ErrTooLarge, eventsource.ErrOutcomeUnknown,
 		ErrLayout, ErrClockAhead, ErrIndexBehind, ErrNoTable, ErrAccess,
 	} {
 		if errors.Is(err, known) {

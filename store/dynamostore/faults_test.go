@@ -212,18 +212,18 @@ func (l *saveLoad) run(t *testing.T) {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(s), 3))
 			for i := range each {
-				l.save(t, l.stores[s%len(l.stores)], mark(s, i), someRecords(random, mark(s, i)), random)
+				l.save(t, l.stores[s%len(l.stores)], mark(s, i), someRecords(random, mark(s, i), fmt.Sprint("value ", i)), random)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// someRecords are one to three, of an aggregate of their own, of shared ones, or of
-// one whose next version others want as well.
-func someRecords(random *rand.Rand, mark string) []eventsource.Record {
+// someRecords are one to three, of an aggregate of their own, of shared ones, of one
+// whose next version others want as well, or of one that wants a value as others do.
+func someRecords(random *rand.Rand, mark, value string) []eventsource.Record {
 	records := make([]eventsource.Record, 1+random.IntN(3))
-	kind := random.IntN(3)
+	kind := random.IntN(4)
 	for i := range records {
 		r := eventsource.Record{Type: fmt.Sprint("Type", random.IntN(3)), Data: []byte(mark)}
 		switch kind {
@@ -236,6 +236,9 @@ func someRecords(random *rand.Rand, mark string) []eventsource.Record {
 			if i == 0 {
 				r.AggregateID, r.Version = fmt.Sprint("contested ", random.IntN(3)), 1+random.IntN(4)
 			}
+		case 3:
+			r.AggregateID = "own of " + mark
+			r.Reservations = []eventsource.Reservation{take(value), take("value of " + mark)}
 		}
 		records[i] = r
 	}
@@ -289,12 +292,46 @@ func (l *saveLoad) check(t *testing.T) {
 	for mark := range found {
 		t.Errorf("events of %q are there, which was never saved", mark)
 	}
+	l.checkHolders(t, store, events)
 	for id, count := range aggregates {
 		wantVersions(t, store, id, count)
 	}
 	t.Logf("%d events; of the saves, %v", len(events), kinds)
 	if kinds["stored"] == 0 {
 		t.Error("no save was stored, so nothing was tested")
+	}
+}
+
+// checkHolders checks that each value is held by the one save that is there of those
+// that want it, or by nobody, and that those who were told of a holder were told of that.
+func (l *saveLoad) checkHolders(t *testing.T, store *dynamostore.Store, events []eventsource.Record) {
+	t.Helper()
+	last := make(map[string]eventsource.Record) // events by mark
+	for _, e := range events {
+		last[string(e.Data)] = e
+	}
+	holders := make(map[string]eventsource.Holder) // by value
+	for mark, s := range l.saves {
+		e, there := last[mark]
+		for _, r := range s.records[0].Reservations {
+			if h := holders[r.Value]; there && h.AggregateID != "" {
+				t.Errorf("%q is held by %q and %q", r.Value, h.AggregateID, e.AggregateID)
+			} else if there {
+				h = eventsource.Holder{AggregateID: e.AggregateID, SequenceID: e.SequenceID, Version: e.Version}
+				holders[r.Value] = h
+			}
+		}
+	}
+	for _, s := range l.saves {
+		for _, r := range s.records[0].Reservations {
+			if h, err := store.Holder(t.Context(), r.Scope, r.Value); err != nil || h != holders[r.Value] {
+				t.Errorf("the holder of %q is %+v, want %+v: %v", r.Value, h, holders[r.Value], err)
+			}
+		}
+		var taken *eventsource.TakenError
+		if errors.As(s.err, &taken) && holders[taken.Value].AggregateID != taken.Holder {
+			t.Errorf("%v, but it is held by %q", s.err, holders[taken.Value].AggregateID)
+		}
 	}
 }
 
@@ -324,6 +361,11 @@ func (l *saveLoad) judge(t *testing.T, mark string, s saved, found []eventsource
 			t.Errorf("%s asked for what nobody else wants: %v", mark, s.err)
 		}
 		return "in conflict"
+	case errors.Is(s.err, eventsource.ErrTaken):
+		if s.records[0].Reservations == nil {
+			t.Errorf("%s reserves nothing: %v", mark, s.err)
+		}
+		return "taken"
 	case l.patience > 0 && errors.Is(s.err, context.DeadlineExceeded):
 		return "given up"
 	case l.patience > 0:

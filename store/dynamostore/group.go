@@ -41,7 +41,8 @@ type save struct {
 	ctx     context.Context
 	records []eventsource.Record // as they will be stored
 	asked   []int                // the versions that they ask for, 0 for the next one
-	size    int                  // bytes
+	changes []eventsource.ReservationChange
+	size    int // bytes
 	shards  shardSet
 
 	done chan struct{}
@@ -62,11 +63,13 @@ type save struct {
 type batch struct {
 	saves  []*save
 	shards shardSet
-	events int
+	items  int // without heads
 	size   int
 	// aggregates are those of its records: true where a record asks for a version.
 	aggregates map[string]bool
-	cancel     context.CancelFunc
+	// values are those that it reserves or releases.
+	values map[reservedValue]bool
+	cancel context.CancelFunc
 }
 
 // Append stores the records, all or none, in a transaction that concurrent calls
@@ -74,8 +77,9 @@ type batch struct {
 // error is returned at once. When it ends later, Append still tells whether they
 // were stored, for which it waits a second longer than [WithOutcomeTimeout].
 //
-// A save of more than 100 items, which are its events and one for each shard that
-// they belong to, or of more than 4 MB, is refused with [eventsource.ErrTooLarge].
+// A save of more than 100 items, which are its events, one for each shard that they
+// belong to and one for each value that is reserved or released, or of more than 4 MB,
+// is refused with [eventsource.ErrTooLarge].
 func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]eventsource.Record, error) {
 	if err := s.validate(ctx, records); err != nil {
 		return nil, err
@@ -126,22 +130,31 @@ func (s *Store) newSave(ctx context.Context, records []eventsource.Record) (*sav
 	for i := range sv.records {
 		r := &sv.records[i]
 		sv.asked = append(sv.asked, r.Version)
+		r.Reservations = nil // they are not kept with it
 		size := itemSize(r)
 		if size > maxItemSize {
 			return nil, &eventsource.TooLargeError{AggregateID: r.AggregateID, Type: r.Type, Size: size, Limit: maxItemSize}
 		}
 		sv.size += size
 	}
+	if sv.changes, err = eventsource.ReservationChanges(records); err != nil {
+		return nil, err
+	}
+	for i := range sv.changes {
+		sv.size += reservationSize(&sv.changes[i])
+	}
 	sv.assignShards(shards)
-	events, maxEvents := len(sv.records), maxTransactionItems-sv.shards.len()
-	if events > maxEvents {
-		return nil, &eventsource.SaveTooLargeError{Events: events, MaxEvents: maxEvents}
+	if maxItems := maxTransactionItems - sv.shards.len(); sv.items() > maxItems {
+		return nil, &eventsource.SaveTooLargeError{Events: sv.items(), MaxEvents: maxItems}
 	}
 	if sv.size > maxSaveSize {
-		return nil, &eventsource.SaveTooLargeError{Events: events, Size: sv.size, MaxSize: maxSaveSize}
+		return nil, &eventsource.SaveTooLargeError{Events: sv.items(), Size: sv.size, MaxSize: maxSaveSize}
 	}
 	return sv, nil
 }
+
+// items is how many a transaction has for the save, without heads.
+func (sv *save) items() int { return len(sv.records) + len(sv.changes) }
 
 func (sv *save) assignShards(shards int) {
 	sv.shards = 0
@@ -207,7 +220,7 @@ func (g *group) next(cancel context.CancelFunc) *batch {
 		switch {
 		case sv.left:
 		case sv.shards&blocked == 0 && b == nil:
-			b = &batch{shards: sv.shards, aggregates: make(map[string]bool), cancel: cancel}
+			b = &batch{shards: sv.shards, aggregates: make(map[string]bool), values: make(map[reservedValue]bool), cancel: cancel}
 			b.add(sv)
 		case sv.shards&blocked == 0 && b.takes(sv):
 			b.add(sv)
@@ -232,13 +245,18 @@ func (g *group) free(b *batch) {
 
 // takes reports whether the save can be in the batch. A record that asks for a
 // version is not in one with other records of its aggregate: whether there is a
-// conflict would depend on what becomes of them.
+// conflict would depend on what becomes of them. A transaction has one item for a value.
 func (b *batch) takes(sv *save) bool {
-	if sv.shards&^b.shards != 0 || b.events+len(sv.records)+b.shards.len() > maxTransactionItems || b.size+sv.size > maxSaveSize {
+	if sv.shards&^b.shards != 0 || b.items+sv.items()+b.shards.len() > maxTransactionItems || b.size+sv.size > maxSaveSize {
 		return false
 	}
 	for i := range sv.records {
 		if asks, there := b.aggregates[sv.records[i].AggregateID]; there && (asks || sv.asked[i] != 0) {
+			return false
+		}
+	}
+	for i := range sv.changes {
+		if b.values[valueOf(&sv.changes[i])] {
 			return false
 		}
 	}
@@ -248,8 +266,11 @@ func (b *batch) takes(sv *save) bool {
 func (b *batch) add(sv *save) {
 	sv.batch = b
 	b.saves = append(b.saves, sv)
-	b.events += len(sv.records)
+	b.items += sv.items()
 	b.size += sv.size
+	for i := range sv.changes {
+		b.values[valueOf(&sv.changes[i])] = true
+	}
 	for i := range sv.records {
 		id := sv.records[i].AggregateID
 		b.aggregates[id] = b.aggregates[id] || sv.asked[i] != 0

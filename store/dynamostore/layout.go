@@ -46,20 +46,33 @@ const (
 	attrLayout = "layout"   // the version of the layout
 )
 
+// Attributes of reservations. An item is only in an index if it has all keys of the
+// index, so reservations are in none.
+const (
+	attrScope        = "scope"
+	attrValue        = "value"
+	attrHolder       = "holder"        // the aggregate that holds the value, "" if it was released
+	attrEvent        = "event"         // sequence ID of the event that it was reserved or released with
+	attrEventVersion = "event_version" // that event's version
+	attrUntil        = "until"         // when the reservation ends, in Unix nanoseconds, 0 if it does not
+	attrExpiresAt    = "expires_at"    // when the item is of no use any more, in Unix seconds; absent if that is never
+)
+
 // layoutVersion is the version of the layout that this package writes and reads.
 const layoutVersion = 1
 
 // Limits of DynamoDB (Service, account, and table quotas in the Amazon DynamoDB
 // Developer Guide).
 const (
-	maxItemSize         = 400 << 10 // bytes, names and values of all attributes
-	maxTransactionItems = 100
-	maxTransactionSize  = 4 << 20 // bytes
-	headReserve         = 64 << 10
-	maxSaveSize         = maxTransactionSize - headReserve
-	headKeyPrefix       = "eventsource:head:"
-	sequenceIDLength    = 26
-	longestNumber       = 21 // bytes that a number may take
+	maxItemSize          = 400 << 10 // bytes, names and values of all attributes
+	maxTransactionItems  = 100
+	maxTransactionSize   = 4 << 20 // bytes
+	headReserve          = 64 << 10
+	maxSaveSize          = maxTransactionSize - headReserve
+	headKeyPrefix        = "eventsource:head:"
+	reservationKeyPrefix = "eventsource:reserved:"
+	sequenceIDLength     = 26
+	longestNumber        = 21 // bytes that a number may take
 )
 
 // MaxShards is the most shards that a table can have.

@@ -24,6 +24,31 @@ func (s *Store) LoadByAggregate(ctx context.Context, aggregateID string) ([]even
 	return whole(collect(s.Query(ctx, eventsource.Query{AggregateID: aggregateID})))
 }
 
+// LoadByAggregateVersions gives the records of an aggregate whose versions are above
+// after and, unless last is 0, at most last. It reads these and no others from the
+// table itself, strongly consistent.
+func (s *Store) LoadByAggregateVersions(ctx context.Context, aggregateID string, after, last int) ([]eventsource.Record, error) {
+	if aggregateID == "" {
+		return nil, fmt.Errorf("%w: aggregate ID is empty", eventsource.ErrInvalidQuery)
+	}
+	if err := eventsource.CheckVersions(after, last); err != nil {
+		return nil, err
+	}
+	q, err := s.normalize(ctx, eventsource.Query{AggregateID: aggregateID})
+	if err != nil || nothingIsNamedSo(&q) || last != 0 && last <= after {
+		return nil, err
+	}
+	var records []eventsource.Record
+	err = s.readAggregate(ctx, &q, after, last, func(r *eventsource.Record) bool {
+		records = append(records, *r)
+		return ctx.Err() == nil
+	})
+	if err == nil {
+		err = ctx.Err()
+	}
+	return whole(records, s.translate(ctx, "read", err))
+}
+
 // LoadBySequenceID gives the records after the sequence ID, as far as the index
 // shows them without a gap.
 func (s *Store) LoadBySequenceID(ctx context.Context, sequenceID string, limit int) ([]eventsource.Record, error) {
@@ -143,7 +168,7 @@ func (s *Store) query(ctx context.Context, q eventsource.Query, newer *int64, re
 	var readErr error
 	var upTo string
 	if q.AggregateID != "" {
-		readErr = s.readAggregate(ctx, &q, give)
+		readErr = s.readAggregate(ctx, &q, 0, 0, give)
 	} else {
 		upTo, readErr = s.readChains(ctx, &q, newer, reached != nil, give)
 	}
@@ -170,11 +195,18 @@ func nothingIsNamedSo(q *eventsource.Query) bool {
 	return len(q.AggregateID) > eventsource.MaxAggregateIDLength || some && len(q.Types) == 0
 }
 
-// readAggregate reads an aggregate from the table.
-func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, give func(*eventsource.Record) bool) error {
-	input := s.aggregateQuery(q.AggregateID)
+// readAggregate reads the versions of an aggregate from the table that are above
+// after and, unless it is 0, at most last.
+func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, after, last int, give func(*eventsource.Record) bool) error {
+	input := s.aggregateQuery(q.AggregateID, after)
 	input.ScanIndexForward = aws.Bool(!q.Descending)
 	end := math.MaxInt // the last version when the reading began
+	if last != 0 {
+		end = last
+		input.KeyConditionExpression = aws.String("#a = :a AND #v BETWEEN :after AND :last")
+		input.ExpressionAttributeValues[":after"] = number(int64(after) + 1)
+		input.ExpressionAttributeValues[":last"] = number(int64(last))
+	}
 	for {
 		out, err := s.runQuery(ctx, input)
 		if err != nil {
@@ -187,7 +219,7 @@ func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, give fu
 			}
 			s.versions.atLeast(q.AggregateID, end)
 		}
-		last := 0
+		highest := 0
 		for _, i := range out.Items {
 			e, err := parseEvent(i)
 			if err != nil {
@@ -196,9 +228,11 @@ func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, give fu
 			if e.Version > end || !give(&e.Record) {
 				return nil
 			}
-			last = max(last, e.Version)
+			highest = max(highest, e.Version)
 		}
-		s.versions.atLeast(q.AggregateID, last)
+		if highest > 0 || after == 0 {
+			s.versions.atLeast(q.AggregateID, highest)
+		}
 		if !more {
 			return nil
 		}

@@ -46,10 +46,12 @@ type Store struct {
 var (
 	_ eventsource.Store           = (*Store)(nil)
 	_ eventsource.Appender        = (*Store)(nil)
+	_ eventsource.VersionLoader   = (*Store)(nil)
 	_ eventsource.Querier         = (*Store)(nil)
 	_ eventsource.Follower        = (*Store)(nil)
 	_ eventsource.Watcher         = (*Store)(nil)
 	_ eventsource.HorizonReporter = (*Store)(nil)
+	_ eventsource.Reserver        = (*Store)(nil)
 )
 
 var errNoClient = fmt.Errorf("%w: client is nil", eventsource.ErrMisconfigured)

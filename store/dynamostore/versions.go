@@ -62,7 +62,7 @@ func (v *versions) forgetAll() {
 
 // readVersion reads the version of the aggregate's last event, 0 if it has none.
 func (s *Store) readVersion(ctx context.Context, aggregateID string) (int, error) {
-	input := s.aggregateQuery(aggregateID)
+	input := s.aggregateQuery(aggregateID, 0)
 	input.ScanIndexForward = aws.Bool(false)
 	input.Limit = aws.Int32(1)
 	input.ProjectionExpression = aws.String("#v")
@@ -83,14 +83,15 @@ func (s *Store) readVersion(ctx context.Context, aggregateID string) (int, error
 	}
 }
 
-// aggregateQuery asks for the events of an aggregate, all that are there.
-func (s *Store) aggregateQuery(aggregateID string) *dynamodb.QueryInput {
+// aggregateQuery asks for the events of an aggregate after a version, all that are
+// there. Version 0 may be another item.
+func (s *Store) aggregateQuery(aggregateID string, after int) *dynamodb.QueryInput {
 	return &dynamodb.QueryInput{
 		TableName:                 &s.table,
 		ConsistentRead:            aws.Bool(true),
-		KeyConditionExpression:    aws.String("#a = :a AND #v > :heads"),
+		KeyConditionExpression:    aws.String("#a = :a AND #v > :after"),
 		ExpressionAttributeNames:  map[string]string{"#a": attrAggregateID, "#v": attrVersion},
-		ExpressionAttributeValues: item{":a": text(aggregateID), ":heads": number(0)},
+		ExpressionAttributeValues: item{":a": text(aggregateID), ":after": number(int64(after))},
 	}
 }
 
