@@ -28,10 +28,10 @@ help: ## print the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: test
-test: ## vet, lint and all tests, with PostgreSQL and DynamoDB in containers
+test: ## vet, lint and all tests, with PostgreSQL, DynamoDB and Redis in containers
 	$(call each,$(GO) vet ./...)
 	$(call each,$(LINT))
-	$(WITH_SERVERS) postgres dynamodb -- $(MAKE) --no-print-directory run-tests
+	$(WITH_SERVERS) postgres dynamodb redis -- $(MAKE) --no-print-directory run-tests
 
 # Four packages at once, since many of their tests wait, and those that take longest first.
 # The benchmarks run once each, to see that they work.

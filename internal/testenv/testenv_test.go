@@ -226,7 +226,7 @@ func testWithoutServer(t *testing.T, k *kind) {
 }
 
 func TestImage(t *testing.T) {
-	for _, k := range []*kind{postgres, dynamo} {
+	for _, k := range []*kind{postgres, dynamo, redisServer} {
 		t.Setenv(k.imageVariable, "somebody/elses:1")
 		if got, err := k.image(t.Context()); err != nil || got != "somebody/elses:1" {
 			t.Errorf("%s: got %q, %v, want the image from the environment", k.name, got, err)

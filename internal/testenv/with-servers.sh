@@ -2,11 +2,11 @@
 #
 # Runs a command with servers for its tests, and ends them with it:
 #
-#   internal/testenv/with-servers.sh postgres dynamodb -- go test ./...
+#   internal/testenv/with-servers.sh postgres dynamodb redis -- go test ./...
 #
-# A server is the one at EVENTSOURCE_TEST_POSTGRES or EVENTSOURCE_TEST_DYNAMODB, or
-# else one in a container, for which docker.sh gets everything ready. The command in
-# run does the rest.
+# A server is the one at EVENTSOURCE_TEST_POSTGRES, EVENTSOURCE_TEST_DYNAMODB or
+# EVENTSOURCE_TEST_REDIS, or else one in a container, for which docker.sh gets everything
+# ready. The command in run does the rest.
 
 set -euo pipefail
 
@@ -26,6 +26,7 @@ for argument in "$@"; do
 	case $argument in
 	postgres) prepare postgres EVENTSOURCE_TEST_POSTGRES EVENTSOURCE_POSTGRES_IMAGE ;;
 	dynamodb) prepare dynamodb EVENTSOURCE_TEST_DYNAMODB EVENTSOURCE_DYNAMODB_IMAGE ;;
+	redis) prepare redis EVENTSOURCE_TEST_REDIS EVENTSOURCE_REDIS_IMAGE ;;
 	*) break ;; # run says so if it is wrong
 	esac
 done

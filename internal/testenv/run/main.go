@@ -2,11 +2,11 @@
 
 // Command run runs a command with servers for its tests:
 //
-//	go run ./internal/testenv/run postgres dynamodb -- go test ./...
+//	go run ./internal/testenv/run postgres dynamodb redis -- go test ./...
 //
 // It starts each of the named servers in a container, unless the server's variable,
-// EVENTSOURCE_TEST_POSTGRES or EVENTSOURCE_TEST_DYNAMODB, has the URL of one already,
-// and ends them with the command. The command gets the URLs in these variables, and
+// EVENTSOURCE_TEST_POSTGRES, EVENTSOURCE_TEST_DYNAMODB or EVENTSOURCE_TEST_REDIS, has
+// the URL of one already, and ends them with the command. The command gets the URLs in these variables, and
 // EVENTSOURCE_TEST_REQUIRE=1 unless that is set.
 package main
 
@@ -40,6 +40,7 @@ type server struct {
 var servers = []server{
 	{"postgres", "PostgreSQL", testenv.EnvPostgres, testenv.Start},
 	{"dynamodb", "DynamoDB", testenv.EnvDynamoDB, testenv.StartDynamoDB},
+	{"redis", "Redis", testenv.EnvRedis, testenv.StartRedis},
 }
 
 func run(args []string) int {

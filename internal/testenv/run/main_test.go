@@ -20,6 +20,7 @@ func TestRun(t *testing.T) {
 	// No server is needed: run uses the given ones, and the commands here none.
 	t.Setenv(testenv.EnvPostgres, "postgres://given")
 	t.Setenv(testenv.EnvDynamoDB, "http://given")
+	t.Setenv(testenv.EnvRedis, "redis://given")
 	t.Setenv(testenv.EnvRequire, "")
 
 	for _, c := range []struct {
@@ -33,13 +34,13 @@ func TestRun(t *testing.T) {
 		{"no end of the servers", []string{"postgres", "true"}, 2},
 		{"no such server", []string{"postgres", "mysql", "--", "true"}, 2},
 		{"success", []string{"postgres", "--", "true"}, 0},
-		{"several servers", []string{"dynamodb", "postgres", "--", "true"}, 0},
+		{"several servers", []string{"dynamodb", "redis", "postgres", "--", "true"}, 0},
 		{"failure", []string{"postgres", "--", "sh", "-c", "exit 7"}, 7},
 		{"killed", []string{"postgres", "--", "sh", "-c", "kill -KILL $$"}, 128 + 9},
 		{"no such command", []string{"postgres", "--", "./no-such-command"}, 127},
 		{"a command's own --", []string{"postgres", "--", "sh", "-c", `[ "$1" = -- ]`, "sh", "--"}, 0},
-		{"environment", []string{"postgres", "dynamodb", "--", "sh", "-c",
-			`[ "$EVENTSOURCE_TEST_POSTGRES $EVENTSOURCE_TEST_DYNAMODB $EVENTSOURCE_TEST_REQUIRE" = "postgres://given http://given 1" ]`}, 0},
+		{"environment", []string{"postgres", "dynamodb", "redis", "--", "sh", "-c",
+			`[ "$EVENTSOURCE_TEST_POSTGRES $EVENTSOURCE_TEST_DYNAMODB $EVENTSOURCE_TEST_REDIS $EVENTSOURCE_TEST_REQUIRE" = "postgres://given http://given redis://given 1" ]`}, 0},
 	} {
 		if got := run(c.args); got != c.want {
 			t.Errorf("%s: got exit code %d, want %d", c.name, got, c.want)
@@ -50,6 +51,7 @@ func TestRun(t *testing.T) {
 func TestRunStartsWhatIsAskedFor(t *testing.T) {
 	t.Setenv(testenv.EnvPostgres, "")
 	t.Setenv(testenv.EnvDynamoDB, "")
+	t.Setenv(testenv.EnvRedis, "")
 	original := servers
 	t.Cleanup(func() { servers = original })
 
@@ -73,13 +75,14 @@ func TestRunStartsWhatIsAskedFor(t *testing.T) {
 		urls string // as the command sees them
 		want []string
 	}{
-		{[]string{"postgres"}, "url-of-postgres,", []string{"start postgres", "stop postgres"}},
-		{[]string{"dynamodb"}, ",url-of-dynamodb", []string{"start dynamodb", "stop dynamodb"}},
-		{[]string{"postgres", "dynamodb"}, "url-of-postgres,url-of-dynamodb",
+		{[]string{"postgres"}, "url-of-postgres,,", []string{"start postgres", "stop postgres"}},
+		{[]string{"dynamodb"}, ",url-of-dynamodb,", []string{"start dynamodb", "stop dynamodb"}},
+		{[]string{"redis"}, ",,url-of-redis", []string{"start redis", "stop redis"}},
+		{[]string{"postgres", "dynamodb"}, "url-of-postgres,url-of-dynamodb,",
 			[]string{"start dynamodb", "start postgres", "stop dynamodb", "stop postgres"}},
 	} {
 		got = nil
-		check := []string{"--", "sh", "-c", `[ "$EVENTSOURCE_TEST_POSTGRES,$EVENTSOURCE_TEST_DYNAMODB" = "$0" ]`, c.urls}
+		check := []string{"--", "sh", "-c", `[ "$EVENTSOURCE_TEST_POSTGRES,$EVENTSOURCE_TEST_DYNAMODB,$EVENTSOURCE_TEST_REDIS" = "$0" ]`, c.urls}
 		if code := run(append(c.args, check...)); code != 0 {
 			t.Errorf("%v: the command did not see %q", c.args, c.urls)
 		}

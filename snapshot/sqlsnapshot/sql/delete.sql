@@ -1,0 +1,1 @@
+DELETE FROM {snapshots} s WHERE s.aggregate_id = $1::text
