@@ -10,8 +10,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/middleware"
 	"github.com/eventsource-go/eventsource/projection"
 	"github.com/eventsource-go/eventsource/projection/sqlprojection"
+	"github.com/eventsource-go/eventsource/snapshot"
+	"github.com/eventsource-go/eventsource/snapshot/sqlsnapshot"
 )
 
 // The names by which the checkpoints know the projections.
@@ -21,8 +24,13 @@ const (
 	ledgerName   = "ledger"
 )
 
-// paymentWorkers is how many orders are paid at once, in all processes together.
-const paymentWorkers = 4
+const (
+	// paymentWorkers is how many orders are paid at once, in all processes together.
+	paymentWorkers = 4
+	// snapshotEvery is after how many events a wallet gets a snapshot. Orders are short, and
+	// have none.
+	snapshotEvery = 100
+)
 
 // app is everything but the network.
 type app struct {
@@ -37,7 +45,8 @@ type app struct {
 
 // newApp puts the parts together. The tables have to be there: see migrate.
 func newApp(store eventsource.Store, pool *pgxpool.Pool, logger *slog.Logger) *app {
-	repository := newRepository(store)
+	snapshots := snapshot.New(sqlsnapshot.New(pool), snapshot.Every(snapshotEvery), snapshot.WithLogger(logger))
+	repository := newRepository(eventsource.Wrap(store, middleware.Logging(logger)), eventsource.WithSnapshots(snapshots))
 	checkpoints := sqlprojection.NewCheckpoints(pool)
 	a := &app{
 		pool: pool, logger: logger, repository: repository,
@@ -55,8 +64,8 @@ func newApp(store eventsource.Store, pool *pgxpool.Pool, logger *slog.Logger) *a
 	return a
 }
 
-func newRepository(store eventsource.Store) eventsource.Repository {
-	return eventsource.NewRepository(store, newSerializer())
+func newRepository(store eventsource.Store, opts ...eventsource.RepositoryOption) eventsource.Repository {
+	return eventsource.NewRepository(store, newSerializer(), opts...)
 }
 
 func newWallets(repository eventsource.Repository) *eventsource.Dispatcher[*Wallet] {

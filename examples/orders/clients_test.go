@@ -36,6 +36,7 @@ func TestFiftyClientsOfTwoInstancesLeaveTheLedgerBalanced(t *testing.T) {
 	for n := range hot {
 		opened := c.do(ctx, "POST", "/wallets", fmt.Sprint("open ", n), fmt.Sprintf(`{"email": "customer-%d@example.org"}`, n), http.StatusCreated)
 		c.wallets = append(c.wallets, opened.body.ID)
+		c.fill(ctx, opened.body.ID)
 	}
 
 	var customers sync.WaitGroup
@@ -63,6 +64,20 @@ func TestFiftyClientsOfTwoInstancesLeaveTheLedgerBalanced(t *testing.T) {
 		}
 	}
 	c.check(ctx, first)
+}
+
+// fill gives a wallet a long history.
+func (c *crowd) fill(ctx context.Context, wallet string) {
+	deposits := make([]eventsource.Event, 2*snapshotEvery)
+	for n := range deposits {
+		deposits[n] = &MoneyDeposited{BaseEvent: eventsource.BaseEvent{AggregateID: wallet}, Amount: 100}
+	}
+	if err := c.instances[0].Load().repository.Save(ctx, deposits...); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, deposit := range deposits {
+		c.deposits[deposit.GetSequenceID()] = 100
+	}
 }
 
 // crowd is all customers, and what they know.
@@ -242,7 +257,12 @@ func (c *crowd) check(ctx context.Context, shop *instance) {
 	if accounts[sales] != spent || spent == 0 {
 		c.t.Errorf("the sales are %d, and orders of %d were paid and not refunded", accounts[sales], spent)
 	}
+	var snapshots int
+	if err := shop.pool.QueryRow(ctx, `SELECT count(*) FROM events_snapshots`).Scan(&snapshots); err != nil || snapshots != hot {
+		c.t.Errorf("there are %d snapshots, error %v, want one of each wallet", snapshots, err)
+	}
 	for _, id := range c.wallets {
+		c.checkSnapshot(ctx, shop, id)
 		err := shop.wallets.Read(ctx, id, func(w *Wallet) error {
 			if w.Balance < 0 || w.Balance != accounts[walletAccount(id)] {
 				c.t.Errorf("%s has %d, and its account %d", id, w.Balance, accounts[walletAccount(id)])
@@ -263,6 +283,21 @@ func (c *crowd) check(ctx context.Context, shop *instance) {
 	}
 	if len(rows) != len(c.orders) {
 		c.t.Errorf("%d orders are in the list, and %d were placed", len(rows), len(c.orders))
+	}
+}
+
+// checkSnapshot compares a wallet with what it is without its snapshot.
+func (c *crowd) checkSnapshot(ctx context.Context, shop *instance, id string) {
+	var with, without Wallet
+	_, err := shop.repository.Load(ctx, id, &with)
+	if err == nil {
+		_, err = newRepository(shop.store).Load(ctx, id, &without)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if diff := cmp.Diff(without, with); diff != "" {
+		c.t.Errorf("%s is not the same with its snapshot (-without +with):\n%s", id, diff)
 	}
 }
 

@@ -16,6 +16,9 @@ var ErrWrongState = errors.New("wrong state")
 // ErrExists is returned when a wallet or an order that exists is to be made again.
 var ErrExists = errors.New("exists already")
 
+// ErrBehind is returned when what was written is not shown in time.
+var ErrBehind = errors.New("what was written is not shown yet")
+
 // InputError says which input cannot be, and why.
 type InputError struct {
 	// Field names the input, as it is in the request.

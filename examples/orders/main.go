@@ -42,8 +42,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	flags.SetOutput(stderr)
 	database := flags.String("database", "", "`URL` of the PostgreSQL database; its tables are made, or brought up to date\n(default DATABASE_URL)")
 	address := flags.String("address", "127.0.0.1:8080", "`host:port` to listen at")
+	debug := flags.Bool("debug", false, "log each call of the store")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	if *database == "" {
 		*database = getenv("DATABASE_URL")
@@ -51,7 +55,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if *database == "" {
 		return errors.New("which database? -database or DATABASE_URL has to be set")
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	level := slog.LevelInfo
+	if *debug {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 
 	pool, err := openPool(ctx, *database)
 	if err != nil {

@@ -60,7 +60,7 @@ func bodyError(err error) error {
 	case errors.As(err, &tooLarge):
 		return err
 	case errors.As(err, &wrongType) && wrongType.Field != "":
-		return invalid(wrongType.Field, "is a %s, and has to be a %s", wrongType.Value, wrongType.Type)
+		return invalid(wrongType.Field, "is a %s, and has to be of type %s", wrongType.Value, wrongType.Type)
 	default:
 		return invalid("body", "is not what is expected: %v", err)
 	}

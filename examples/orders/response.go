@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -44,26 +43,17 @@ type errorView struct {
 func (s *server) answer(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := handle(w, r)
-		if err == nil {
+		if err == nil || r.Context().Err() != nil { // whoever has hung up does not want to know
 			return
 		}
 		status, again := statusOf(err)
-		view := errorView{Error: err.Error()}
-		var input *InputError
-		var taken *eventsource.TakenError
-		switch {
-		case errors.As(err, &input):
-			view.Field = input.Field
-		case errors.As(err, &taken): // whose it is, is nobody's business
-			view = errorView{Error: taken.Value + " is taken", Field: taken.Scope}
-		case status >= http.StatusInternalServerError && r.Context().Err() == nil:
+		if status >= http.StatusInternalServerError {
 			s.logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
-			view.Error = http.StatusText(status)
 		}
 		if again {
 			w.Header().Set("Retry-After", "1")
 		}
-		_ = writeJSON(w, status, view) // it can be written: there is nothing but text in it
+		_ = writeJSON(w, status, viewOf(r, status, err)) // there is nothing in it but text
 	})
 }
 
@@ -75,21 +65,42 @@ func statusOf(err error) (status int, again bool) {
 	switch {
 	case errors.As(err, &input),
 		errors.Is(err, eventsource.ErrInvalidQuery),
-		errors.Is(err, eventsource.ErrInvalidSequenceID),
 		errors.Is(err, eventsource.ErrInvalidCommand):
 		return http.StatusBadRequest, false
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, false
 	case errors.Is(err, eventsource.ErrNoHistory):
 		return http.StatusNotFound, false
-	case errors.Is(err, eventsource.ErrOutcomeUnknown), // it may have been done: the key keeps it from being done twice
-		errors.Is(err, context.DeadlineExceeded): // what is asked for is not shown yet
-		return http.StatusServiceUnavailable, true
-	case errors.Is(err, eventsource.ErrConflict): // others were faster, many times
-		return http.StatusConflict, true
 	case errors.Is(err, eventsource.ErrTaken), errors.Is(err, ErrWrongState), errors.Is(err, ErrExists):
 		return http.StatusConflict, false
+	case errors.Is(err, eventsource.ErrConflict):
+		return http.StatusConflict, true
+	case errors.Is(err, eventsource.ErrOutcomeUnknown), errors.Is(err, ErrBehind):
+		return http.StatusServiceUnavailable, true
 	default:
 		return http.StatusInternalServerError, false
 	}
+}
+
+// viewOf says what is wrong, as far as that is the client's business.
+func viewOf(r *http.Request, status int, err error) errorView {
+	var input *InputError
+	var taken *eventsource.TakenError
+	switch {
+	case errors.As(err, &input):
+		return errorView{Error: err.Error(), Field: input.Field}
+	case errors.As(err, &taken):
+		return errorView{Error: taken.Value + " is taken", Field: taken.Scope} // not by whom
+	case errors.Is(err, eventsource.ErrNoHistory):
+		return errorView{Error: "there is nothing at " + r.URL.Path}
+	case errors.Is(err, eventsource.ErrConflict):
+		return errorView{Error: "others were faster: send it again with the same " + keyHeader}
+	case errors.Is(err, eventsource.ErrOutcomeUnknown):
+		return errorView{Error: "it may have been done, or not: send it again with the same " + keyHeader}
+	case errors.Is(err, ErrBehind):
+		return errorView{Error: ErrBehind.Error()}
+	case status == http.StatusInternalServerError:
+		return errorView{Error: http.StatusText(status)}
+	}
+	return errorView{Error: err.Error()}
 }

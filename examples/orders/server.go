@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -26,9 +28,12 @@ const (
 )
 
 // server answers requests.
-type server struct{ *app }
+type server struct {
+	*app
+	waitTimeout time.Duration
+}
 
-func newServer(a *app) *server { return &server{a} }
+func newServer(a *app) *server { return &server{app: a, waitTimeout: waitTimeout} }
 
 // routes gives the handler of all requests.
 func (s *server) routes() http.Handler {
@@ -37,7 +42,7 @@ func (s *server) routes() http.Handler {
 		page = pageFiles // not possible: the folder is in the program
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /", pageOnly(http.FileServerFS(page)))
+	mux.Handle("GET /", ownOnly(http.FileServerFS(page)))
 	mux.Handle("GET /catalogue", s.answer(s.getCatalogue))
 	mux.Handle("POST /wallets", s.answer(s.openWallet))
 	mux.Handle("GET /wallets/{id}", s.answer(s.getWallet))
@@ -54,8 +59,8 @@ func (s *server) routes() http.Handler {
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-// pageOnly keeps everything out of the page that is not its own.
-func pageOnly(next http.Handler) http.Handler {
+// ownOnly keeps everything out of a page that is not from here.
+func ownOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -214,7 +219,15 @@ func (s *server) getLedger(w http.ResponseWriter, r *http.Request) error {
 // wait returns when the projection has handled the event with the sequence ID that the
 // request has as its parameter after, if it has one: so a client reads what it wrote.
 func (s *server) wait(r *http.Request, projection string) error {
-	ctx, cancel := context.WithTimeout(r.Context(), waitTimeout)
+	after, err := eventsource.ParseSequenceID(r.URL.Query().Get("after"))
+	if err != nil {
+		return invalid("after", "is %q, and has to be a sequence ID", r.URL.Query().Get("after"))
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.waitTimeout)
 	defer cancel()
-	return s.manager.WaitFor(ctx, projection, r.URL.Query().Get("after"))
+	err = s.manager.WaitFor(ctx, projection, after)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrBehind, err)
+	}
+	return err
 }

@@ -20,6 +20,10 @@ type Wallet struct {
 	Charged map[string]int64 `json:"charged"`
 }
 
+// SnapshotVersion says that wallets may be loaded from snapshots. It is raised when the
+// same events lead to another state.
+func (*Wallet) SnapshotVersion() int { return 1 }
+
 // OpenWallet asks for a new wallet. An e-mail address has one wallet at most.
 type OpenWallet struct {
 	eventsource.CommandBase
