@@ -89,7 +89,7 @@ func TestWrappedStoresWithoutOptionalInterfacesKeepAllPromises(t *testing.T) {
 				return eventsource.Wrap(plain, shipped()["all"]...)
 			}
 		},
-		Lacks: []storetest.Ability{storetest.Append, storetest.Query, storetest.Follow, storetest.Watch, storetest.Horizon},
+		Lacks: []storetest.Ability{storetest.Append, storetest.LoadVersions, storetest.Query, storetest.Follow, storetest.Watch, storetest.Horizon, storetest.Reserve},
 	})
 }
 
