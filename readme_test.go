@@ -16,7 +16,7 @@ func TestREADMEs_show_only_code_that_stands_elsewhere(t *testing.T) {
 	for _, text := range goFiles(t) {
 		sources.WriteString("\n" + plainLines(text) + "\n")
 	}
-	for _, name := range []string{"README.md", "store/dynamostore/README.md", "projection/dynamoprojection/README.md", "docs/projections.md", "docs/testing.md"} {
+	for _, name := range []string{"README.md", "store/dynamostore/README.md", "projection/dynamoprojection/README.md", "docs/projections.md", "docs/testing.md", "docs/unique.md"} {
 		readme, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestDocumentsNameOnlyTestsThatExist(t *testing.T) {
 			defined[match[1]] = true
 		}
 	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/proof/README.md", "docs/projections.md", "docs/testing.md", "store/dynamostore/README.md", "projection/dynamoprojection/README.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/proof/README.md", "docs/projections.md", "docs/testing.md", "docs/unique.md", "store/dynamostore/README.md", "projection/dynamoprojection/README.md"} {
 		document, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Limits of reservations, in bytes.
@@ -22,7 +23,7 @@ const (
 type Reservation struct {
 	// Scope says what kind of value it is. Values of different scopes have nothing to
 	// do with each other. Required. Those that start with "eventsource." are this
-	// package's own.
+	// package's own: events that reserve in them are [ErrInvalidEvent].
 	Scope string
 	// Value is compared byte by byte. Required.
 	Value string
@@ -44,9 +45,9 @@ func (r *Reservation) Validate() error {
 	case r.Value == "":
 		return fmt.Errorf("%w: a reservation in scope %q has an empty value", ErrInvalidEvent, r.Scope)
 	case r.Until < 0:
-		return fmt.Errorf("%w: the reservation of %s %q ends at the negative time %d", ErrInvalidEvent, r.Scope, r.Value, r.Until)
+		return fmt.Errorf("%w: the reservation of %s %q ends before 1970, at %d", ErrInvalidEvent, r.Scope, r.Value, r.Until)
 	}
-	return errors.Join(checkText("scope", r.Scope, MaxScopeLength), checkText("reserved value", r.Value, MaxReservedLength))
+	return cmp.Or(checkText("scope", r.Scope, MaxScopeLength), checkText("reserved value", r.Value, MaxReservedLength))
 }
 
 // Reserving is implemented by events that take values which only one aggregate may
@@ -76,7 +77,7 @@ type Reserver interface {
 func CheckReserved(scope, value string) error {
 	r := Reservation{Scope: scope, Value: value}
 	if err := r.Validate(); err != nil {
-		return fmt.Errorf("%w: nobody can hold it: %v", ErrInvalidQuery, err) //nolint:errorlint // it is no event that is invalid
+		return fmt.Errorf("%w: %s", ErrInvalidQuery, strings.TrimPrefix(err.Error(), ErrInvalidEvent.Error()+": "))
 	}
 	return nil
 }
@@ -161,6 +162,9 @@ func HasReservations(records []Record) bool {
 	return slices.ContainsFunc(records, func(r Record) bool { return len(r.Reservations) > 0 })
 }
 
+// ownScopes is what the scopes of this package start with.
+const ownScopes = "eventsource."
+
 type reservationKey struct{}
 
 // withReservation returns a context whose save makes a reservation with its last event.
@@ -185,8 +189,16 @@ func contextReservation(ctx context.Context) *Reservation {
 // reserve adds the reservations of events, and of the context, to their records.
 func (r *repository) reserve(ctx context.Context, events []Event, records []Record) error {
 	for i, event := range events {
-		if reserving, ok := event.(Reserving); ok {
-			records[i].Reservations = slices.Clone(reserving.Reservations())
+		reserving, ok := event.(Reserving)
+		if !ok {
+			continue
+		}
+		records[i].Reservations = slices.Clone(reserving.Reservations())
+		for _, reservation := range records[i].Reservations {
+			if strings.HasPrefix(reservation.Scope, ownScopes) {
+				return fmt.Errorf("%w: %s of aggregate %q reserves in scope %q, and scopes that start with %q are taken",
+					ErrInvalidEvent, records[i].Type, records[i].AggregateID, reservation.Scope, ownScopes)
+			}
 		}
 	}
 	if reservation := contextReservation(ctx); reservation != nil && len(records) > 0 {

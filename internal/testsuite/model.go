@@ -3,6 +3,7 @@ package testsuite
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ func testModel(t *testing.T, h Harness) {
 		rapid.Check(t, func(rt *rapid.T) {
 			m := &machine{
 				T: t, store: store, model: memstore.New(),
-				prefix: newName("run") + "/", types: newName("Type"),
+				prefix: newName("run") + "/", types: newName("Type"), reserves: !h.lacks(Reserve),
 			}
 			if existing := loadAll(t, store); len(existing) > 0 {
 				m.base = existing[len(existing)-1].SequenceID
@@ -44,14 +45,15 @@ func testModel(t *testing.T, h Harness) {
 type machine struct {
 	T             *testing.T
 	store, model  eventsource.Store
-	prefix, types string
+	prefix, types string // types is the scope of reservations too
+	reserves      bool
 	base          string // the last event before the run
 	// feed is what the store said it has stored in this run, in sequence order: the
 	// model may order transactions otherwise, since it orders them by commit.
 	feed []eventsource.Record
 	// At most one transaction is open, since a store may make others wait for it.
 	storeTx, modelTx eventsource.StoreTransaction
-	openAggregates   map[string]bool
+	open             map[string]bool // its aggregates, and the values that it reserves or releases
 }
 
 func (m *machine) close() {
@@ -71,14 +73,45 @@ func (m *machine) records(rt *rapid.T) []eventsource.Record {
 			Data:        rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(rt, "data"),
 			Metadata: rapid.MapOfN(rapid.SampledFrom([]string{"k", "l"}), rapid.SampledFrom([]string{"", "v"}), 0, 2).
 				Draw(rt, "metadata"),
+			Reservations: m.reservations(rt),
 		}
 	}), 0, 4).Draw(rt, "records")
 }
 
+// The values that are reserved. Some reservations have ended, and others never do.
+var modelValues = []string{"x", "y", "z"}
+
+func (m *machine) reservations(rt *rapid.T) []eventsource.Reservation {
+	if !m.reserves || !rapid.Bool().Draw(rt, "reserves") {
+		return nil
+	}
+	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) eventsource.Reservation {
+		r := eventsource.Reservation{
+			Scope: m.types, Value: rapid.SampledFrom(modelValues).Draw(rt, "value"), Release: rapid.Bool().Draw(rt, "release"),
+		}
+		if !r.Release {
+			r.Until = rapid.SampledFrom([]int64{0, 0, 1, math.MaxInt64}).Draw(rt, "until")
+		}
+		return r
+	}), 1, 2).Draw(rt, "reservations")
+}
+
+// namesOf are the aggregates of records, and the values of their reservations.
+func namesOf(records []eventsource.Record) map[string]bool {
+	all := make(map[string]bool)
+	for _, r := range records {
+		all[r.AggregateID] = true
+		for _, reservation := range r.Reservations {
+			all[reservation.Value] = true
+		}
+	}
+	return all
+}
+
 func (m *machine) save(rt *rapid.T) {
 	records := m.records(rt)
-	for _, r := range records {
-		if m.openAggregates[r.AggregateID] {
+	for name := range namesOf(records) {
+		if m.open[name] {
 			rt.Skip("would wait for the open transaction")
 		}
 	}
@@ -97,14 +130,14 @@ func (m *machine) begin(rt *rapid.T) {
 	var gotErr, wantErr error
 	m.storeTx, gotErr = m.store.NewTransaction(m.T.Context(), records...)
 	m.modelTx, wantErr = m.model.NewTransaction(m.T.Context(), records...)
+	if errors.Is(wantErr, eventsource.ErrTaken) && gotErr == nil {
+		gotErr = m.storeTx.Commit() // it may show here
+	}
 	if m.compareErrors(rt, "NewTransaction", wantErr, gotErr); gotErr != nil {
 		m.storeTx, m.modelTx = nil, nil
 		return
 	}
-	m.openAggregates = map[string]bool{}
-	for _, r := range records {
-		m.openAggregates[r.AggregateID] = true
-	}
+	m.open = namesOf(records)
 }
 
 func (m *machine) commit(rt *rapid.T) {
@@ -114,7 +147,7 @@ func (m *machine) commit(rt *rapid.T) {
 	m.compareErrors(rt, "Commit", m.modelTx.Commit(), m.storeTx.Commit())
 	m.compare(rt, "Records", m.modelTx.Records(), m.storeTx.Records(), nil, nil)
 	m.stored(m.storeTx.Records())
-	m.storeTx, m.openAggregates = nil, nil
+	m.storeTx, m.open = nil, nil
 }
 
 func (m *machine) rollback(rt *rapid.T) {
@@ -122,7 +155,7 @@ func (m *machine) rollback(rt *rapid.T) {
 		rt.Skip("none is open")
 	}
 	m.compareErrors(rt, "Rollback", m.modelTx.Rollback(), m.storeTx.Rollback())
-	m.storeTx, m.openAggregates = nil, nil
+	m.storeTx, m.open = nil, nil
 }
 
 // stored adds what was compared with the model's records to the feed.
@@ -156,12 +189,30 @@ func (m *machine) check(rt *rapid.T) {
 		got, gotErr := m.store.LoadByAggregate(ctx, m.prefix+id)
 		m.compare(rt, "LoadByAggregate", want, got, wantErr, gotErr)
 	}
+	if m.reserves {
+		m.checkHolders(rt)
+	}
 	got, err := m.store.LoadBySequenceID(ctx, m.base, all)
 	want := m.feed
 	if m.storeTx != nil && len(got) <= len(want) {
 		want = want[:len(got)] // readers may be held back, and get a prefix
 	}
 	m.compare(rt, "LoadBySequenceID", want, got, nil, err)
+}
+
+func (m *machine) checkHolders(rt *rapid.T) {
+	for _, value := range modelValues {
+		want, wantErr := m.model.(eventsource.Reserver).Holder(m.T.Context(), m.types, value)
+		got, gotErr := m.store.(eventsource.Reserver).Holder(m.T.Context(), m.types, value)
+		m.compareErrors(rt, "Holder", wantErr, gotErr)
+		if (want.SequenceID == "") != (got.SequenceID == "") {
+			rt.Fatalf("the holder of %q is %+v, in the model %+v", value, got, want)
+		}
+		want.SequenceID, got.SequenceID = "", ""
+		if want != got {
+			rt.Fatalf("the holder of %q is %+v, in the model %+v", value, got, want)
+		}
+	}
 }
 
 // compare compares all but the sequence IDs, of which only the order is compared.
@@ -182,10 +233,18 @@ func (m *machine) compare(rt *rapid.T, what string, want, got []eventsource.Reco
 	}
 }
 
-// compareErrors compares what errors mean.
+// compareErrors compares what errors mean. A save that has both a conflict and a value
+// that is taken may say either.
 func (m *machine) compareErrors(rt *rapid.T, what string, want, got error) {
+	refused := func(err error) bool {
+		return errors.Is(err, eventsource.ErrConflict) || errors.Is(err, eventsource.ErrTaken)
+	}
+	if errors.Is(want, eventsource.ErrTaken) && refused(got) || errors.Is(got, eventsource.ErrTaken) && refused(want) {
+		return
+	}
 	for _, sentinel := range []error{
 		nil, eventsource.ErrConflict, eventsource.ErrInvalidQuery, eventsource.ErrInvalidEvent, eventsource.ErrTransactionDone,
+		eventsource.ErrTaken,
 	} {
 		if errors.Is(want, sentinel) != errors.Is(got, sentinel) {
 			rt.Fatalf("%s: error is %v, the model's is %v", what, got, want)

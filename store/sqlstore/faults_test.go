@@ -549,6 +549,14 @@ func everyMethod(t *testing.T, store *sqlstore.Store, check func(method string, 
 	if err == nil {
 		_ = tx.Rollback()
 	}
+	_, err = store.Append(ctx, reserving("a", take("x")))
+	check("Append with a reservation", err)
+	_, err = store.Holder(ctx, scope, "x")
+	check("Holder", err)
+	_, err = store.PurgeReservations(ctx)
+	check("PurgeReservations", err)
+	_, err = store.LoadByAggregateVersions(ctx, "a", 1, 2)
+	check("LoadByAggregateVersions", err)
 	_, err = store.LoadByAggregate(ctx, "a")
 	check("LoadByAggregate", err)
 	_, err = store.LoadBySequenceID(ctx, "", 10)

@@ -8,7 +8,7 @@ type GroupState struct {
 	// Running is how many goroutines run batches, Batches how many have saves that
 	// are on their way.
 	Running, Batches int
-	// Alone is how many aggregates have saves that are on their way alone.
+	// Alone is how many aggregates and values have saves that are on their way alone.
 	Alone int
 }
 

@@ -77,7 +77,8 @@ func TestTheFuzzedStatementsAreAllThatThereAre(t *testing.T) {
 	if err != nil || len(files) < 10 {
 		t.Fatalf("the files are %q, %v", files, err)
 	}
-	names := strings.NewReplacer("{events}", sampleName(""), "{append}", sampleName("_append"), "{horizon}", sampleName("_horizon"))
+	names := strings.NewReplacer("{events}", sampleName(""), "{append}", sampleName("_append"), "{horizon}", sampleName("_horizon"),
+		"{append_reserving}", sampleName("_append_reserving"), "{reservations}", sampleName("_reservations"))
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -225,7 +226,9 @@ func sendWakeUps(t *testing.T, store *sqlstore.Store) {
 // sendSaves saves in every way, also one that has to find out what became of it.
 func sendSaves(t *testing.T, store *sqlstore.Store, p *proxy, pool *pgxpool.Pool, r eventsource.Record) {
 	t.Helper()
-	checkRoundTrip(t, store, r)
+	with := r
+	with.Reservations = []eventsource.Reservation{{Scope: r.Type, Value: r.AggregateID}}
+	checkRoundTrip(t, store, with)
 	tx, err := store.NewTransaction(t.Context(), r)
 	if err == nil {
 		err = tx.Rollback()
@@ -297,6 +300,14 @@ func sendLoads(t *testing.T, store *sqlstore.Store, r eventsource.Record) {
 		if n, err := store.Count(ctx, query); err != nil || n != 5 {
 			t.Fatalf("Count %+v = %d, %v", query, n, err)
 		}
+	}
+	got, err = store.LoadByAggregateVersions(ctx, r.AggregateID, 1, 3)
+	check("LoadByAggregateVersions", got, err)
+	if holder, err := store.Holder(ctx, r.Type, r.AggregateID); err != nil || holder.AggregateID != r.AggregateID {
+		t.Fatalf("Holder = %+v, %v", holder, err)
+	}
+	if n, err := store.PurgeReservations(ctx); err != nil || n != 0 {
+		t.Fatalf("PurgeReservations = %d, %v", n, err)
 	}
 	if h, err := store.Horizon(ctx); err != nil || h.Head != last.SequenceID {
 		t.Fatalf("Horizon = %+v, %v", h, err)
