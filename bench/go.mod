@@ -74,6 +74,7 @@ require (
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/power-devops/perfstat v0.0.0-20240221224432-82ca36839d55 // indirect
 	github.com/pressly/goose/v3 v3.27.3 // indirect
+	github.com/redis/go-redis/v9 v9.23.0 // indirect
 	github.com/rnovatorov/go-routine v0.0.3 // indirect
 	github.com/rnovatorov/pgxlisten v0.1.0 // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
@@ -91,6 +92,7 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
