@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/eventsource-go/eventsource"
+	"github.com/eventsource-go/eventsource/unique"
 )
 
 // maxEmail is the most bytes that an e-mail address may have.
@@ -20,8 +21,10 @@ func parseEmail(text string) (string, error) {
 	return text, nil
 }
 
-// Reservations takes the e-mail address, for the wallet alone. Upper case does not make
-// it another one.
+// emails are those that have a wallet. Upper case does not make another one.
+var emails = unique.NewScope("email", unique.WithNormalize(strings.ToLower))
+
+// Reservations takes the e-mail address for the wallet, or the event is not stored.
 func (e *WalletOpened) Reservations() []eventsource.Reservation {
-	return []eventsource.Reservation{{Scope: "email", Value: strings.ToLower(e.Email)}}
+	return []eventsource.Reservation{emails.Reserve(e.Email)}
 }

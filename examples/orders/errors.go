@@ -40,7 +40,7 @@ type NotEnoughMoneyError struct {
 }
 
 func (e *NotEnoughMoneyError) Error() string {
-	return fmt.Sprintf("%v: %s are asked for, and %s are left", ErrNotEnoughMoney, money(e.Amount), money(e.Balance))
+	return fmt.Sprintf("%v: %s is asked for, %s is left", ErrNotEnoughMoney, money(e.Amount), money(e.Balance))
 }
 
 // Unwrap returns [ErrNotEnoughMoney].

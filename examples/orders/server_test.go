@@ -171,7 +171,7 @@ func TestAnOrderThatCannotBePaidIsRejectedAndSaysWhy(t *testing.T) {
 	v := newVisitor(t, start(t, newDatabase(t)).url)
 	path := v.placeOrder(v.openWallet("ann@example.org", 979), 2)
 	got := v.get(path, http.StatusOK)
-	if want := `"reason":"not enough money: 9.80 are asked for, and 9.79 are left"`; got.body.State != Rejected || !strings.Contains(got.text, want) {
+	if want := `"reason":"not enough money: 9.80 is asked for, 9.79 is left"`; got.body.State != Rejected || !strings.Contains(got.text, want) {
 		t.Errorf("got %s, want %s", got.text, want)
 	}
 	nobody := v.get(v.placeOrder("wallet-none", 1), http.StatusOK)

@@ -23,7 +23,7 @@ async function request(method, path, body) {
     }
     if (response && (!response.headers.has('Retry-After') || tries === 5)) {
       const answer = await response.json();
-      if (!response.ok) throw new Error(answer.error);
+      if (!response.ok) throw Object.assign(new Error(answer.error), { status: response.status });
       return answer;
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -48,14 +48,17 @@ function say(text, isError) {
 }
 
 // The wallets that were opened here, the chosen one first. There is no login.
-const wallets = JSON.parse(localStorage.getItem('wallets') || '[]');
+let wallets = JSON.parse(localStorage.getItem('wallets') || '[]');
 
-function chooseWallet(wallet) {
-  if (wallets.some((known) => known.id === wallet.id)) wallets.splice(wallets.findIndex((known) => known.id === wallet.id), 1);
-  wallets.unshift(wallet);
+function keepWallets(kept) {
+  wallets = kept;
   localStorage.setItem('wallets', JSON.stringify(wallets));
   showWallets();
 }
+
+const without = (id) => wallets.filter((wallet) => wallet.id !== id);
+const chooseWallet = (wallet) => keepWallets([wallet, ...without(wallet.id)]);
+const forgetWallet = (id) => keepWallets(without(id));
 
 function showWallets() {
   find('wallets').replaceChildren(...wallets.map((wallet) => new Option(wallet.email, wallet.id)));
@@ -80,7 +83,7 @@ async function showCatalogue() {
   catalogue = await request('GET', 'catalogue');
   find('catalogue').replaceChildren(...catalogue.map((product) => {
     const quantity = document.createElement('input');
-    Object.assign(quantity, { type: 'number', name: product.id, min: 0, max: 100, value: 0 });
+    Object.assign(quantity, { type: 'number', name: product.id, min: 0, max: 100, defaultValue: 0 });
     quantity.setAttribute('aria-label', product.name);
     return element('tr', '', element('td', '', product.name), element('td', 'amount', money(product.price)), element('td', 'amount', quantity));
   }));
@@ -123,17 +126,31 @@ function showLedger(ledger) {
   find('sum').classList.toggle('error', ledger.sum !== 0);
 }
 
+async function showBalance() {
+  if (wallets.length === 0) return;
+  const [{ id }] = wallets;
+  try {
+    find('balance').textContent = money((await request('GET', 'wallets/' + id)).balance);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    forgetWallet(id); // the database is another one
+  }
+}
+
+let failing = false;
+
 async function refresh() {
   try {
     const after = seen ? '?after=' + seen : '';
     const [orders, ledger] = await Promise.all([request('GET', 'orders' + after), request('GET', 'ledger' + after)]);
     showOrders(orders);
     showLedger(ledger);
-    if (wallets.length > 0) {
-      find('balance').textContent = money((await request('GET', 'wallets/' + wallets[0].id)).balance);
-    }
+    await showBalance();
+    if (failing) say('');
+    failing = false;
   } catch (error) {
     say(error.message, true);
+    failing = true;
   }
 }
 
@@ -162,7 +179,7 @@ find('deposit').addEventListener('submit', (event) => {
   event.preventDefault();
   if (wallets.length === 0) return say('Open a wallet first.', true);
   const amount = Math.round(event.target.amount.value * 100);
-  change(`wallets/${wallets[0].id}/deposits`, { amount }, () => `${money(amount)} are in the wallet.`);
+  change(`wallets/${wallets[0].id}/deposits`, { amount }, () => `${money(amount)} went into the wallet.`);
 });
 
 find('place-order').addEventListener('submit', (event) => {
