@@ -1,0 +1,1 @@
+UPDATE orders SET state = @state, reason = @reason, version = @version, sequence_id = @sequence_id WHERE id = @id
