@@ -53,6 +53,8 @@ func newApp(store eventsource.Store, pool *pgxpool.Pool, logger *slog.Logger) *a
 		wallets: newWallets(repository), orders: newOrders(repository),
 		manager: projection.NewManager(repository, checkpoints),
 	}
+	// An event that cannot be handled, although it was tried for half a minute, stops its
+	// projection and the process: whoever starts it again, starts it where it was.
 	paying := &payments{wallets: a.wallets, orders: a.orders}
 	project := func(name string, handler projection.Handler, opts ...projection.Option) {
 		opts = append(opts, projection.WithCheckpoints(checkpoints), projection.WithLogger(logger))

@@ -179,7 +179,7 @@ func (m *machine) finish() {
 
 // finished checks that an order waits for nothing, and adds what was spent for it.
 func (m *machine) finished(id string, spent map[string]map[string]int64) {
-	err := m.shop.orders.Read(m.t.Context(), id, func(o *Order) error {
+	err := m.orders.Read(m.t.Context(), id, func(o *Order) error {
 		switch o.State {
 		case Paid, Shipped:
 			if spent[o.WalletID] == nil {

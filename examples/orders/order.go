@@ -90,8 +90,8 @@ func (o *Order) place(c PlaceOrder) ([]eventsource.Event, error) {
 	if o.Version > 0 {
 		return nil, fmt.Errorf("order %s %w", o.ID, ErrExists)
 	}
-	if c.WalletID == "" {
-		return nil, invalid("wallet_id", "is missing")
+	if !walletIDs.MatchString(c.WalletID) { // what is asked to pay has to be a wallet, or not to be there
+		return nil, invalid("wallet_id", "is %q, which is not the ID of a wallet", c.WalletID)
 	}
 	if len(c.Items) == 0 || len(c.Items) > maxLines {
 		return nil, invalid("items", "are %d, and have to be from 1 to %d", len(c.Items), maxLines)

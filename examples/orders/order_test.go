@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/eventsource-go/eventsource"
@@ -28,7 +29,6 @@ func TestAnOrderKeepsThePricesOfTheCatalogue(t *testing.T) {
 
 func TestWhatCannotBeOrderedIsNamed(t *testing.T) {
 	for field, command := range map[string]PlaceOrder{
-		"wallet_id":         {order, "", []Item{{"tea", 1}}},
 		"items":             {order, "wallet-1", nil},
 		"items[1].product":  {order, "wallet-1", []Item{{"tea", 1}, {"coffee", 1}}},
 		"items[0].quantity": {order, "wallet-1", []Item{{"tea", 0}}},
@@ -38,6 +38,13 @@ func TestWhatCannotBeOrderedIsNamed(t *testing.T) {
 		anOrder(t).When(command).ThenErrorAs(&wrong)
 		if wrong.Field != field {
 			t.Errorf("%+v: the field is %q, want %q", command.Items, wrong.Field, field)
+		}
+	}
+	for _, id := range []string{"", "wallet-", "order-1", "wallet-\x00", "wallet-1\n", "wallet-" + strings.Repeat("1", 33)} {
+		var wrong *InputError
+		anOrder(t).When(PlaceOrder{order, id, []Item{{"tea", 1}}}).ThenErrorAs(&wrong)
+		if wrong.Field != "wallet_id" {
+			t.Errorf("%q: the field is %q", id, wrong.Field)
 		}
 	}
 	var wrong *InputError

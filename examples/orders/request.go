@@ -1,24 +1,16 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
+	"regexp"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/eventsource-go/eventsource"
-)
-
-// What the IDs of aggregates begin with.
-const (
-	walletPrefix = "wallet-"
-	orderPrefix  = "order-"
 )
 
 const (
@@ -67,8 +59,8 @@ func bodyError(err error) error {
 }
 
 // readCommand reads a request to the aggregate in its path.
-func readCommand(w http.ResponseWriter, r *http.Request, prefix string, body any) (eventsource.CommandBase, error) {
-	id, err := readID(r, prefix)
+func readCommand(w http.ResponseWriter, r *http.Request, ids *regexp.Regexp, body any) (eventsource.CommandBase, error) {
+	id, err := readID(r, ids)
 	if err != nil {
 		return eventsource.CommandBase{}, err
 	}
@@ -80,20 +72,15 @@ func readCommand(w http.ResponseWriter, r *http.Request, prefix string, body any
 // apart by nothing else, so what is asked for is in it: a key that was used to place an
 // order can be used again to cancel it. And no key can be taken for the command ID of the
 // payments.
-func commandID(r *http.Request, key string) string { return r.Pattern + " " + key }
+func commandID(r *http.Request, key string) string {
+	return r.Method + " " + r.URL.Path + " " + key
+}
 
 // readID gives the ID in the path. What is no ID of this kind is not there.
-func readID(r *http.Request, prefix string) (string, error) {
+func readID(r *http.Request, ids *regexp.Regexp) (string, error) {
 	id := r.PathValue("id")
-	if !strings.HasPrefix(id, prefix) {
+	if !ids.MatchString(id) {
 		return "", fmt.Errorf("%w: %q", eventsource.ErrNoHistory, id)
 	}
 	return id, nil
-}
-
-// newID makes the ID of a new aggregate from the request's key, so that the same request
-// asks for the same aggregate. The owner keeps the keys of different customers apart.
-func newID(prefix, key, owner string) string {
-	sum := sha256.Sum256([]byte(key + "\x00" + owner))
-	return prefix + hex.EncodeToString(sum[:16])
 }

@@ -95,7 +95,7 @@ func (s *server) deposit(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Amount int64 `json:"amount"`
 	}
-	command, err := readCommand(w, r, walletPrefix, &body)
+	command, err := readCommand(w, r, walletIDs, &body)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (s *server) deposit(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) getWallet(w http.ResponseWriter, r *http.Request) error {
-	id, err := readID(r, walletPrefix)
+	id, err := readID(r, walletIDs)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (s *server) placeOrder(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) cancelOrder(w http.ResponseWriter, r *http.Request) error {
-	command, err := readCommand(w, r, orderPrefix, nil)
+	command, err := readCommand(w, r, orderIDs, nil)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (s *server) cancelOrder(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) shipOrder(w http.ResponseWriter, r *http.Request) error {
-	command, err := readCommand(w, r, orderPrefix, nil)
+	command, err := readCommand(w, r, orderIDs, nil)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *server) shipOrder(w http.ResponseWriter, r *http.Request) error {
 
 // getOrder shows an order as it is, or as it was at a version.
 func (s *server) getOrder(w http.ResponseWriter, r *http.Request) error {
-	id, err := readID(r, orderPrefix)
+	id, err := readID(r, orderIDs)
 	if err != nil {
 		return err
 	}
