@@ -130,6 +130,9 @@ type ReservationChange struct {
 // aggregate and taken by another. It returns a [TakenError] where they get into each
 // other's way; within one save no reservation ends by itself.
 func ReservationChanges(records []Record) ([]ReservationChange, error) {
+	if !HasReservations(records) {
+		return nil, nil
+	}
 	type key struct{ scope, value string }
 	var changes []ReservationChange
 	places := make(map[key]int)

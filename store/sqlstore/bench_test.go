@@ -89,3 +89,46 @@ func BenchmarkSave(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSaveReserving saves one event at a time to new aggregates, with a value that
+// it reserves and without. They take turns. reserving/plain is how many events are saved
+// with a value in the time of one without.
+//
+//	go test ./store/sqlstore -run '^$' -bench SaveReserving -benchtime 5000x
+func BenchmarkSaveReserving(b *testing.B) {
+	for _, clients := range []int{1, 16, 64} {
+		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
+			store := sqlstore.New(testenv.Pool(b, migrated(b)))
+			var last atomic.Int64
+			var spent [2]time.Duration
+			const rounds = 10
+			each := max(b.N/rounds, clients) / clients
+			for round := range 2 * rounds {
+				which := (round + round/2) % 2
+				began := time.Now()
+				var wg sync.WaitGroup
+				for range clients {
+					wg.Go(func() {
+						for range each {
+							r := plain(fmt.Sprint("user ", last.Add(1)))
+							if which == 1 {
+								r.Reservations = []eventsource.Reservation{take(r.AggregateID + "@example.com")}
+							}
+							if _, err := store.Append(b.Context(), r); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+				spent[which] += time.Since(began)
+			}
+			saves := float64(rounds * each * clients)
+			b.ReportMetric(saves/spent[0].Seconds(), "plain/s")
+			b.ReportMetric(saves/spent[1].Seconds(), "reserving/s")
+			b.ReportMetric(spent[0].Seconds()/spent[1].Seconds(), "reserving/plain")
+			b.ReportMetric(0, "ns/op") // both kinds together mean nothing
+		})
+	}
+}
