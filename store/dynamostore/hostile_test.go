@@ -389,7 +389,8 @@ func (x *exchange) serveQuery(ctx context.Context, f faults) (*http.Response, er
 // that there is more. It is nil where such a page cannot be.
 func (x *exchange) emptyPage(ctx context.Context) (*http.Response, error) {
 	at := x.request["ExclusiveStartKey"]
-	if at == nil && bytes.Contains(x.request["KeyConditionExpression"], []byte("= :at")) {
+	condition := x.request["KeyConditionExpression"]
+	if at == nil && (bytes.Contains(condition, []byte("= :at")) || bytes.Contains(condition, []byte("BETWEEN"))) {
 		return nil, nil // the first item may be at the very bound, and the server refuses a key beyond it
 	}
 	if at == nil {

@@ -203,9 +203,10 @@ func (s *Store) readAggregate(ctx context.Context, q *eventsource.Query, after, 
 	end := math.MaxInt // the last version when the reading began
 	if last != 0 {
 		end = last
-		input.KeyConditionExpression = aws.String("#a = :a AND #v BETWEEN :after AND :last")
-		input.ExpressionAttributeValues[":after"] = number(int64(after) + 1)
-		input.ExpressionAttributeValues[":last"] = number(int64(last))
+		input.KeyConditionExpression = aws.String("#a = :a AND #v BETWEEN :first AND :last")
+		input.ExpressionAttributeValues = item{
+			":a": text(q.AggregateID), ":first": number(int64(after) + 1), ":last": number(int64(last)),
+		}
 	}
 	for {
 		out, err := s.runQuery(ctx, input)
