@@ -43,7 +43,7 @@ type (
 		time.Time
 		By string
 	}
-	oneWay    struct{ n int } // cannot be read back
+	oneWay    struct{ N int } // cannot be read back
 	careless  struct{ A, B int }
 	promoting struct {
 		mutable
