@@ -333,7 +333,6 @@ func (a *interceptedFollower) Follow(ctx context.Context, query Query, reached f
 		// Only passed on when it is certain that there is no error.
 		sequenceID, has := "", false
 		s.iterate(ctx, Call{Operation: OperationFollow, Query: query}, func(ctx context.Context) iter.Seq2[Record, error] {
-			has = false
 			return s.store.(Follower).Follow(ctx, query, func(id string) { sequenceID, has = id, true })
 		}, func() {
 			if has && reached != nil {

@@ -35,6 +35,7 @@ type capable struct {
 	arrived []string
 	failing int // how many calls fail first
 	rolled  int // transactions that were rolled back
+	undone  int // calls of Rollback
 }
 
 // arrive notes a call and says whether it fails.
@@ -148,6 +149,7 @@ func (t *fakeTransaction) Commit() error {
 }
 
 func (t *fakeTransaction) Rollback() error {
+	t.store.undone++
 	if t.done {
 		return eventsource.ErrTransactionDone
 	}
@@ -663,6 +665,9 @@ func TestInterceptedTransactions(t *testing.T) {
 			if err := o.end(tx); err != nil {
 				t.Error(err)
 			}
+			if below.undone != below.rolled {
+				t.Errorf("after %s Rollback was called", o.name)
+			}
 			if err := tx.Rollback(); !errors.Is(err, eventsource.ErrTransactionDone) {
 				t.Errorf("the deferred Rollback is %v", err)
 			}
@@ -837,6 +842,24 @@ func TestInterceptedWatches_end_with_the_context(t *testing.T) {
 	cancel()
 	if _, open := <-wakeUps; open {
 		t.Fatal("there was another wake-up")
+	}
+}
+
+func TestInterceptedWatches_that_fail_leave_nothing_when_they_are_tried_again(t *testing.T) {
+	var contexts []context.Context
+	store := eventsource.Wrap(&capable{failing: 2}, eventsource.Intercept(func(ctx context.Context, _ *eventsource.Call, next func(context.Context) error) error {
+		for next(ctx) != nil {
+		}
+		return nil
+	}), eventsource.Intercept(func(ctx context.Context, _ *eventsource.Call, next func(context.Context) error) error {
+		contexts = append(contexts, ctx)
+		return next(ctx)
+	}))
+	if _, err := store.(eventsource.Watcher).Watch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(contexts) != 3 || contexts[0].Err() == nil || contexts[1].Err() == nil || contexts[2].Err() != nil {
+		t.Errorf("the contexts of %d tries are not ended all but the last", len(contexts))
 	}
 }
 

@@ -72,8 +72,8 @@ type retry struct {
 // package eventsource, such as [eventsource.ErrConflict], those of contexts, and
 // [errors.ErrUnsupported] at once.
 //
-// After the last try its error is returned, with the number of tries. A context that ends
-// during a pause ends the call; the error is then the context's and that of the last try.
+// After the last try its error is returned, with the number of tries. When the context
+// ends there is no other try; the error is then the context's and that of the last try.
 //
 // While a Query or Follow is tried again, the caller's loop waits. A store that repeats by
 // itself what fails, such as dynamostore, multiplies the tries. Tries and durations that cannot be
@@ -117,7 +117,7 @@ func (r *retry) intercept(ctx context.Context, call *eventsource.Call, next func
 		if err == nil {
 			return nil
 		}
-		if try == r.tries || !r.mayRepeat(ctx, call, err) {
+		if try == r.tries || !r.mayRepeat(call, err) {
 			return tried(try, err)
 		}
 		if pauses == nil {
@@ -135,10 +135,9 @@ func (r *retry) intercept(ctx context.Context, call *eventsource.Call, next func
 }
 
 // mayRepeat reports whether another try is safe and may help.
-func (r *retry) mayRepeat(ctx context.Context, call *eventsource.Call, err error) bool {
+func (r *retry) mayRepeat(call *eventsource.Call, err error) bool {
 	iterates := call.Operation == eventsource.OperationQuery || call.Operation == eventsource.OperationFollow
-	switch {
-	case iterates && call.Events > 0, ctx.Err() != nil, failures.Kind(err) != "":
+	if iterates && call.Events > 0 || failures.Kind(err) != "" {
 		return false
 	}
 	return r.again(err)

@@ -294,7 +294,7 @@ func TestRetry_is_ended_by_the_context(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errFake) || !strings.Contains(err.Error(), "tried 1 times") {
 			t.Errorf("error is %v", err)
 		}
-		if _, err := store.LoadByAggregate(ctx, "a"); !errors.Is(err, errFake) || len(flaky.at) != 2 {
+		if _, err := store.LoadByAggregate(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) || len(flaky.at) != 2 {
 			t.Errorf("with an ended context %d tries were made, error %v", len(flaky.at)-1, err)
 		}
 	})
