@@ -198,9 +198,16 @@ func testCommands(t *testing.T, h Harness) {
 
 	h.run(t, "a command is forgotten when it need not be remembered any longer", func(t *testing.T, open Storage) {
 		d, repo := purses(open(anyTime), eventsource.WithCommandMemory(1))
-		for range 2 {
-			if result, err := d.Dispatch(t.Context(), addTo("purse", "c-1", 1)); err != nil || result.Repeated {
-				t.Errorf("got %+v, error %v", result, err)
+		if _, err := d.Dispatch(t.Context(), addTo("purse", "c-1", 1)); err != nil {
+			t.Fatal(err)
+		}
+		for { // a store may know the time to the second only
+			result, err := d.Dispatch(t.Context(), addTo("purse", "c-1", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !result.Repeated {
+				break
 			}
 		}
 		wantSum(t, repo, "purse", 2, 4)
