@@ -301,7 +301,7 @@ func (r *runner) watch(ctx context.Context) {
 		wake, err := watcher.Watch(ctx)
 		if err == nil {
 			r.stats.watching.Store(true)
-			r.wakeAll() // for what was saved before it watched
+			r.wakeAll()      // for what was saved before it watched
 			for range wake { // until ctx ends
 				r.wakeAll()
 			}

@@ -48,7 +48,11 @@ func (*Counter) SnapshotVersion() int { return 1 }
 
 // On applies an event.
 func (c *Counter) On(_ context.Context, event eventsource.Event) error {
-	c.Value += event.(*Added).N
+	added, ok := event.(*Added)
+	if !ok {
+		return fmt.Errorf("%T is no event of a counter", event)
+	}
+	c.Value += added.N
 	return nil
 }
 
