@@ -300,6 +300,26 @@ func TestASnapshotOfOtherFieldsIsNotUsed(t *testing.T) {
 	b.wantStats(t, snapshot.Stats{Stored: 1, Restored: 1})
 }
 
+func TestRestoreIgnoresSnapshotsOfOtherTypesAndVersions(t *testing.T) {
+	b := newBank()
+	saveMany(t, b, "a", 10)
+	load(t, b, "a")
+	a := &Account{}
+	found := b.snapshots.Find(t.Context(), "a", a, 0)
+	if found == nil || found.Version != 10 || found.SchemaVersion != 1 {
+		t.Fatalf("found %+v", found)
+	}
+	other, newer := *found, *found
+	other.Type, newer.SchemaVersion = "Other", 2
+	if b.snapshots.Restore(t.Context(), a, &other) || b.snapshots.Restore(t.Context(), a, &newer) || a.Balance != 0 {
+		t.Errorf("it was restored: %+v", a)
+	}
+	if !b.snapshots.Restore(t.Context(), a, found) || a.Balance != 10 {
+		t.Errorf("it was not restored: %+v", a)
+	}
+	b.wantStats(t, snapshot.Stats{Stored: 1, Restored: 1})
+}
+
 func TestTwoTypesOfOneNameAreNotMixedUp(t *testing.T) {
 	b := newBank(snapshot.Every(1))
 	saveMany(t, b, "a", 1)
