@@ -34,6 +34,28 @@ func (g *gate) save(ctx context.Context, s eventsource.Snapshot) error {
 	}
 }
 
+// next returns the snapshot that arrives next.
+func (g *gate) next(t testing.TB) eventsource.Snapshot {
+	t.Helper()
+	select {
+	case s := <-g.arrived:
+		return s
+	case <-time.After(20 * time.Second):
+		t.Fatal("no snapshot is stored")
+		panic("not reached")
+	}
+}
+
+// let has the store return.
+func (g *gate) let(t testing.TB, err error) {
+	t.Helper()
+	select {
+	case g.pass <- err:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the store was not waited for")
+	}
+}
+
 func TestInTheBackgroundNeitherLoadsNorCommandsWaitForTheStore(t *testing.T) {
 	b := newBank(snapshot.Every(1), snapshot.InBackground(10), snapshot.WithTimeout(time.Minute))
 	saveMany(t, b, "a", 1)
@@ -45,14 +67,14 @@ func TestInTheBackgroundNeitherLoadsNorCommandsWaitForTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel() // the end of a request is not that of its snapshot
-	<-g.arrived
+	g.next(t)
 	waiting, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer stop()
 	if err := b.snapshots.Wait(waiting); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Wait = %v", err)
 	}
 	b.wantStats(t, snapshot.Stats{})
-	g.pass <- nil
+	g.let(t, nil)
 	if err := b.snapshots.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -90,19 +112,19 @@ func TestOfSnapshotsThatWaitTheNewestOfEachAggregateIsStoredAndTooManyAreDropped
 		load(t, b, id)
 	}
 	next := func(err error) string {
-		s := <-g.arrived
-		g.pass <- err
+		s := g.next(t)
+		g.let(t, err)
 		return fmt.Sprint(s.AggregateID, s.Version)
 	}
 	step("a")
-	first := <-g.arrived // is being stored, and waits no more
+	first := g.next(t) // is being stored, and waits no more
 	step("a")
 	step("b")
 	step("a") // takes the place of the one before
 	step("c") // is one too many
 	step("d") // and so is this
 	b.log.wantLog(t, "dropped", "aggregate_id=c")
-	g.pass <- nil
+	g.let(t, nil)
 	got := []string{fmt.Sprint(first.AggregateID, first.Version), next(nil), next(errFake)}
 	if diff := cmp.Diff([]string{"a1", "a3", "b1"}, got); diff != "" {
 		t.Error(diff)
@@ -113,20 +135,46 @@ func TestOfSnapshotsThatWaitTheNewestOfEachAggregateIsStoredAndTooManyAreDropped
 	b.log.wantLog(t, "could not store a snapshot", errFake.Error(), "aggregate_id=b")
 
 	step("c") // there is room again
-	if s := <-g.arrived; s.AggregateID != "c" || s.Version != 2 {
+	if s := g.next(t); s.AggregateID != "c" || s.Version != 2 {
 		t.Errorf("%s%d is stored", s.AggregateID, s.Version)
 	}
 	step("a")
 	step("b")
 	step("d") // and none
 	b.log.wantLog(t, "dropped", "aggregate_id=d")
-	g.pass <- nil
+	g.let(t, nil)
 	next(nil)
 	next(nil)
 	if err := b.snapshots.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b.wantStats(t, snapshot.Stats{Stored: 5, Failed: 1, Dropped: 3})
+}
+
+func TestAnOlderSnapshotDoesNotTakeThePlaceOfANewerOneThatWaits(t *testing.T) {
+	b := newBank(snapshot.Every(1), snapshot.InBackground(10), snapshot.WithTimeout(time.Minute))
+	g := newGate()
+	b.kept.save = g.save
+	var stores []func(context.Context)
+	for version := 1; version <= 3; version++ {
+		of := eventsource.Snapshot{AggregateID: "a", Version: version, SequenceID: fmt.Sprintf("%026d", version)}
+		stores = append(stores, b.snapshots.Loaded(t.Context(), &Account{}, of, 1))
+	}
+	for _, i := range []int{0, 2, 1} { // the first is being stored, the others wait
+		stores[i](t.Context())
+		if i == 0 {
+			g.next(t)
+		}
+	}
+	g.let(t, nil)
+	if s := g.next(t); s.Version != 3 {
+		t.Errorf("version %d is stored", s.Version)
+	}
+	g.let(t, nil)
+	if err := b.snapshots.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.wantStats(t, snapshot.Stats{Stored: 2})
 }
 
 func TestDeleteForgetsWhatWaitsInTheBackground(t *testing.T) {
@@ -137,7 +185,7 @@ func TestDeleteForgetsWhatWaitsInTheBackground(t *testing.T) {
 	}
 	saveMany(t, b, "a", 1)
 	load(t, b, "a")
-	<-g.arrived // is being stored
+	g.next(t) // is being stored
 	for _, id := range []string{"a", "b"} {
 		saveMany(t, b, id, 1)
 		load(t, b, id)
@@ -152,7 +200,7 @@ func TestDeleteForgetsWhatWaitsInTheBackground(t *testing.T) {
 	}
 	deleted := make(chan error)
 	go func() { deleted <- b.snapshots.Delete(context.WithoutCancel(t.Context()), "a") }()
-	g.pass <- nil
+	g.let(t, nil)
 	if err := errors.Join(<-deleted, b.snapshots.Wait(t.Context())); err != nil {
 		t.Fatal(err)
 	}

@@ -332,7 +332,7 @@ func (l *ledger) On(_ context.Context, event eventsource.Event) error {
 }
 func (l *ledger) MarshalJSON() ([]byte, error) { return json.Marshal(l.amounts) }
 func (l *ledger) UnmarshalJSON(data []byte) error {
-	if l.amounts = nil; l.refuse {
+	if l.refuse {
 		return errFake
 	}
 	return json.Unmarshal(data, &l.amounts)
@@ -357,6 +357,11 @@ func TestAnAggregateThatWritesItselfIsTrusted(t *testing.T) {
 	found := b.snapshots.Find(t.Context(), "a", l, 0)
 	if found == nil || b.snapshots.Restore(t.Context(), l, found) || len(l.amounts) != 1 {
 		t.Errorf("%+v: it is now %v", found, l.amounts)
+	}
+	// So is one whose method has begun to add to a map before it fails.
+	l.refuse, found.State = false, []byte(`{"0":1,"1":"x"}`)
+	if b.snapshots.Restore(t.Context(), l, found) || len(l.amounts) != 1 {
+		t.Errorf("it is now %v", l.amounts)
 	}
 }
 

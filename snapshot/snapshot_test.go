@@ -300,6 +300,26 @@ func TestASnapshotOfOtherFieldsIsNotUsed(t *testing.T) {
 	b.wantStats(t, snapshot.Stats{Stored: 1, Restored: 1})
 }
 
+func TestRestoreIgnoresSnapshotsOfOtherTypesAndVersions(t *testing.T) {
+	b := newBank()
+	saveMany(t, b, "a", 10)
+	load(t, b, "a")
+	a := &Account{}
+	found := b.snapshots.Find(t.Context(), "a", a, 0)
+	if found == nil || found.Version != 10 || found.SchemaVersion != 1 {
+		t.Fatalf("found %+v", found)
+	}
+	other, newer := *found, *found
+	other.Type, newer.SchemaVersion = "Other", 2
+	if b.snapshots.Restore(t.Context(), a, &other) || b.snapshots.Restore(t.Context(), a, &newer) || a.Balance != 0 {
+		t.Errorf("it was restored: %+v", a)
+	}
+	if !b.snapshots.Restore(t.Context(), a, found) || a.Balance != 10 {
+		t.Errorf("it was not restored: %+v", a)
+	}
+	b.wantStats(t, snapshot.Stats{Stored: 1, Restored: 1})
+}
+
 func TestTwoTypesOfOneNameAreNotMixedUp(t *testing.T) {
 	b := newBank(snapshot.Every(1))
 	saveMany(t, b, "a", 1)
@@ -325,14 +345,19 @@ func TestWhatIsNoStateIsLeftAsItIs(t *testing.T) {
 	// What the application has set of the state is not to shine through.
 	a.Balance, a.Tags, a.History = 1000, map[string]int{"default": 1}, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
 	tags := a.Tags
+	a.ByAmount = map[int]*Entry{99: {}} // which package json would add to
+	byAmount := a.ByAmount
 	if _, err := b.Load(t.Context(), "a", a); err != nil {
 		t.Fatal(err)
 	}
 	if a.clock == nil || !a.clock().Equal(now) || !cmp.Equal(a.Notes, []string{"mine"}) {
 		t.Errorf("what is no state is %v, clock %v", a.Notes, a.clock != nil)
 	}
-	if a.Balance != 10 || a.Tags != nil || len(a.History) != 10 || len(tags) != 1 {
-		t.Errorf("state is %+v, the map of before is %v", a, tags)
+	if a.Balance != 10 || a.Tags != nil || len(a.History) != 10 || len(a.ByAmount) != 1 || a.ByAmount[1] == nil {
+		t.Errorf("state is %+v", a)
+	}
+	if len(tags) != 1 || len(byAmount) != 1 || byAmount[99] == nil {
+		t.Errorf("the maps of before are %v and %v", tags, byAmount)
 	}
 	b.wantStats(t, snapshot.Stats{Stored: 1, Restored: 1})
 }
