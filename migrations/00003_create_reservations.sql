@@ -36,10 +36,10 @@ CREATE INDEX "events_reservations_ends_idx" ON "events_reservations" (until) WHE
 --                    that was appended by an earlier call of the transaction, and then
 --   change_ids, change_versions  are its sequence ID and version
 --
---   outcome  as of events_append, or 'taken' if another aggregate holds a value: nothing
---            was appended
---   taken    the place of the first such value, and
---   holder   the aggregate that holds it
+--   outcome  as of events_append, or 'taken' if other aggregates hold some of the
+--            values: nothing was appended
+--   taken    the places of these values, and
+--   holders  the aggregates that hold them
 --
 -- All events are appended before the first value is locked, and values are locked in
 -- their order, so that no two calls wait for each other. What was taken while this call
@@ -51,7 +51,7 @@ CREATE FUNCTION "events_append_reserving"(
     event_types text[], event_timestamps bigint[], event_user_ids text[], event_data bytea[], event_metadata text[],
     change_scopes text[], change_values text[], change_from text[], change_to text[], change_until bigint[],
     change_events integer[], change_ids text[], change_versions bigint[],
-    OUT outcome text, OUT stem text, OUT versions bigint[], OUT clock_ahead bigint, OUT taken bigint, OUT holder text
+    OUT outcome text, OUT stem text, OUT versions bigint[], OUT clock_ahead bigint, OUT taken bigint[], OUT holders text[]
 )
     LANGUAGE plpgsql VOLATILE
     SET plan_cache_mode TO force_generic_plan
@@ -74,12 +74,11 @@ BEGIN
     END IF;
 
     -- step 1
-    SELECT c.place, r.aggregate_id INTO taken, holder
+    SELECT array_agg(c.place ORDER BY c.place), array_agg(r.aggregate_id ORDER BY c.place) INTO taken, holders
     FROM unnest(change_scopes, change_values, change_from) WITH ORDINALITY AS c (scope, value, aggregate_id, place)
     JOIN "events_reservations" r ON r.scope = c.scope AND r.value = c.value
-    WHERE r.aggregate_id <> c.aggregate_id AND (r.until = 0 OR r.until > moment)
-    ORDER BY c.place LIMIT 1;
-    IF FOUND THEN
+    WHERE r.aggregate_id <> c.aggregate_id AND (r.until = 0 OR r.until > moment);
+    IF taken IS NOT NULL THEN
         outcome := 'taken';
         RETURN;
     END IF;

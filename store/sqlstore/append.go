@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,21 +64,20 @@ func (e *entry) conflict(versions map[string]int) *eventsource.ConflictError {
 	return nil
 }
 
-// conflicts are the entries of an append that cannot be stored, and why. The reason
-// is nil if it is only that of others before them, which are not stored yet.
-type conflicts map[*entry]*eventsource.ConflictError
+// refusals are the entries of an append that cannot be stored, and why: a conflict, or a
+// value that is taken. The reason is nil if it is only that of others before them, which
+// are not stored yet.
+type refusals map[*entry]error
 
 // appendEntries stores the entries in one call of the server's function, which
 // takes the lock, reads head and versions, chooses IDs and inserts, all in one
-// round trip. If some of them conflict, nothing is stored and they are returned.
-// A patience of 0 waits for other transactions without limit.
-//
-// An entry with reservations comes alone. If one of its values is taken, nothing is
-// stored either, and that is the error.
+// round trip. If some of them are refused, nothing is stored and they are returned.
+// A patience of 0 waits for other transactions without limit. No two entries reserve or
+// release the same value.
 //
 // Sequence IDs, versions and timestamps of the records are set when it returns
-// no error and no conflict.
-func (s *Store) appendEntries(ctx context.Context, db rowQuerier, patience time.Duration, entries []*entry) (conflicts, error) {
+// no error and no refusal.
+func (s *Store) appendEntries(ctx context.Context, db rowQuerier, patience time.Duration, entries []*entry) (refusals, error) {
 	call, err := s.newCall(entries)
 	if err != nil {
 		return nil, err
@@ -87,8 +87,8 @@ func (s *Store) appendEntries(ctx context.Context, db rowQuerier, patience time.
 		stem       *string
 		versions   []int
 		clockAhead int64
-		taken      int
-		holder     string
+		taken      []int
+		holders    []string
 	)
 	sql, results := s.sql.append, []any{&outcome, &stem, &versions, &clockAhead}
 	args := []any{
@@ -96,17 +96,16 @@ func (s *Store) appendEntries(ctx context.Context, db rowQuerier, patience time.
 		call.stem, call.tails, call.aggregates, call.aggregateOf, call.steps, call.wanted,
 		call.types, call.timestamps, call.userIDs, call.data, call.metadata,
 	}
-	changes := entries[0].changes
-	if len(changes) > 0 {
-		sql, results = s.sql.appendReserving, append(results, &taken, &holder)
-		args = append(args, reservationArgs(entries[0])...)
+	if len(call.changes) > 0 {
+		sql, results = s.sql.appendReserving, append(results, &taken, &holders)
+		args = append(args, call.reservationArgs()...)
 	}
 	err = db.QueryRow(ctx, sql, args...).Scan(results...)
 	switch {
 	case err != nil:
 		return nil, err
 	case outcome == "taken":
-		return nil, takenError(changes, taken, holder)
+		return call.taken(taken, holders)
 	case outcome == "clock":
 		return nil, &ClockAheadError{Ahead: time.Duration(clockAhead) * time.Millisecond, Bound: s.maxClockAhead}
 	case outcome == "conflict":
@@ -130,6 +129,8 @@ type call struct {
 	types, userIDs, metadata []string
 	timestamps               []int64
 	data                     [][]byte
+
+	changes []change // in order of scope and value
 }
 
 func (s *Store) newCall(entries []*entry) (*call, error) {
@@ -154,6 +155,7 @@ func (s *Store) newCall(entries []*entry) (*call, error) {
 	}
 	places, steps, asked := make(map[string]int32, count), make([]int32, 0, count), false
 	for _, e := range entries {
+		c.reserve(e)
 		for i := range e.records {
 			r := &e.records[i]
 			place, ok := places[r.AggregateID]
@@ -172,6 +174,7 @@ func (s *Store) newCall(entries []*entry) (*call, error) {
 	if !asked {
 		c.wanted = nil
 	}
+	slices.SortFunc(c.changes, byValue)
 	return c, nil
 }
 
@@ -219,15 +222,18 @@ func (c *call) finish(entries []*entry, stem string, versions []int) {
 
 // conflicts says which entries cannot be stored after those before them, given
 // the aggregates' versions.
-func (c *call) conflicts(entries []*entry, versions []int) conflicts {
+func (c *call) conflicts(entries []*entry, versions []int) refusals {
 	stored := make(map[string]int, len(c.aggregates))
 	for i, id := range c.aggregates {
 		stored[id] = versions[i]
 	}
-	current, found := maps.Clone(stored), conflicts{}
+	current, found := maps.Clone(stored), refusals{}
 	for _, e := range entries {
 		if e.conflict(current) != nil {
-			found[e] = e.conflict(stored)
+			found[e] = nil
+			if conflict := e.conflict(stored); conflict != nil {
+				found[e] = conflict
+			}
 			continue
 		}
 		for i := range e.records {
@@ -272,8 +278,8 @@ func (s *Store) appendInCalls(ctx context.Context, db rowQuerier, e *entry) erro
 		if err != nil {
 			return err
 		}
-		if conflict := refused[part]; conflict != nil {
-			return conflict
+		if reason := refused[part]; reason != nil {
+			return reason
 		}
 		first = next
 	}

@@ -95,8 +95,7 @@ func sqlState(err error) string {
 // ends the session, or the server (a log that cannot be written), may come in the
 // middle of a commit, which recovery then finds in the log, or not.
 func decided(err error) bool {
-	if errors.Is(err, ErrClockAhead) || errors.Is(err, eventsource.ErrInvalidEvent) || errors.Is(err, eventsource.ErrTaken) ||
-		errors.Is(err, sequence.ErrExhausted) {
+	if errors.Is(err, ErrClockAhead) || errors.Is(err, eventsource.ErrInvalidEvent) || errors.Is(err, sequence.ErrExhausted) {
 		return true
 	}
 	code := sqlState(err)

@@ -55,9 +55,8 @@ type group struct {
 	running, limit int
 	// batches are on their way. No two of them have an aggregate in common.
 	batches []*batch
-	// alone has the aggregates of saves that were taken out of a batch, because they
-	// had to wait, or never were in one. Later saves of these aggregates do not join a
-	// batch. The values that such saves reserve are there too.
+	// alone has the aggregates, and the values, of saves that were taken out of a batch,
+	// because they had to wait. Later saves of these do not join a batch.
 	alone map[string]*lane
 	// slots bounds how many connections such saves take.
 	slots chan struct{}
@@ -77,7 +76,9 @@ type save struct {
 	done chan struct{}
 	err  error // set before done is closed
 
-	// For a save that is alone: the names of what it has lanes of, sorted.
+	// values are the names of those that it reserves or releases.
+	values []string
+	// For a save that is alone: its aggregates and values, sorted, and their lanes.
 	names []string
 	lanes []*lane
 
@@ -116,7 +117,12 @@ type batch struct {
 	// aggregates are those of the records, one for each. The records themselves may
 	// be their callers' again before the batch has landed.
 	aggregates []string
-	cancel     context.CancelFunc
+	// values are those of all saves, each of which one save has.
+	values []string
+	// alone are saves that were found in the queue when the batch was made, and have
+	// to go alone.
+	alone  []*save
+	cancel context.CancelFunc
 	// waiting is how many callers still wait. When none does, the batch is cancelled.
 	waiting int
 }
@@ -126,9 +132,7 @@ type batch struct {
 // error is returned at once. When it ends later, Append still tells whether they
 // were stored, for which it waits up to [WithOutcomeTimeout].
 //
-// A call with reservations has a transaction of its own, so that a value that is taken,
-// or has to be waited for, is nothing to the others; it takes one round trip too. With
-// [WithInTransaction] each call has a transaction of its own.
+// With [WithInTransaction] each call has a transaction of its own.
 func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]eventsource.Record, error) {
 	if err := s.validate(ctx, records); err != nil {
 		return nil, err
@@ -143,7 +147,7 @@ func (s *Store) Append(ctx context.Context, records ...eventsource.Record) ([]ev
 	if err != nil {
 		return nil, err
 	}
-	sv := &save{entry: e, ctx: ctx, done: make(chan struct{})}
+	sv := &save{entry: e, ctx: ctx, done: make(chan struct{}), values: namesOf(e.changes)}
 	if sv.size > maxCallSize {
 		return s.appendUnshared(ctx, records)
 	}
@@ -166,7 +170,7 @@ type joined int
 const (
 	queued joined = iota // it will be in a batch
 	first                // it is the only one, and its caller runs it
-	alone                // it has to wait for others of its aggregates, or may have to for values
+	alone                // it has to wait for others of its aggregates or values
 )
 
 // appendUnshared stores in a transaction of its own what is too large for one call,
@@ -182,14 +186,13 @@ func (s *Store) appendUnshared(ctx context.Context, records []eventsource.Record
 	return tx.Records(), nil
 }
 
-// join puts the save into the queue, unless nothing is on its way, or it has to go
-// alone. With first comes the batch that it is.
+// join puts the save into the queue, unless nothing is on its way, or others of
+// one of its aggregates or values have to wait. With first comes the batch that it is.
 func (s *Store) join(sv *save) (joined, *batch) {
 	g := &s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	isAlone := func(r eventsource.Record) bool { return g.alone[r.AggregateID] != nil }
-	if len(sv.changes) > 0 || slices.ContainsFunc(sv.records, isAlone) {
+	if g.isAlone(sv) {
 		g.makeAlone(sv, s.pool)
 		return alone, nil
 	}
@@ -207,6 +210,21 @@ func (s *Store) join(sv *save) (joined, *batch) {
 		go s.runBatches()
 	}
 	return queued, nil
+}
+
+// isAlone reports whether saves of one of its aggregates or values are alone. The caller
+// holds the lock.
+func (g *group) isAlone(sv *save) bool {
+	for i := range sv.records {
+		if g.alone[sv.records[i].AggregateID] != nil {
+			return true
+		}
+	}
+	return g.valueIsAlone(sv)
+}
+
+func (g *group) valueIsAlone(sv *save) bool {
+	return slices.ContainsFunc(sv.values, func(name string) bool { return g.alone[name] != nil })
 }
 
 // worthwhile reports whether enough records wait for a batch beside those that
@@ -259,7 +277,10 @@ func (s *Store) leave(sv *save) bool {
 func (s *Store) runBatches() {
 	for {
 		ctx, cancel := context.WithCancel(context.Background())
-		b := s.group.next(cancel)
+		b := s.group.next(cancel, s.pool)
+		for _, sv := range b.alone {
+			go s.appendAlone(sv)
+		}
 		if len(b.saves) > 0 {
 			s.runBatch(ctx, b.saves)
 		}
@@ -291,23 +312,24 @@ func (g *group) landed(b *batch) bool {
 	return false
 }
 
-// next takes a batch from the queue. It passes over saves of aggregates that are
-// on their way, and over later ones of the same aggregates.
-func (g *group) next(cancel context.CancelFunc) *batch {
+// next takes a batch from the queue. It passes over saves of aggregates or values that
+// are on their way, of values that the batch has, and over later ones of the same.
+func (g *group) next(cancel context.CancelFunc, pool *pgxpool.Pool) *batch {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := &batch{cancel: cancel}
-	under := g.underWay()
+	under, reserved := g.underWay(), names{}
 	g.passed = 0
 	var kept []*save
 	size := 0
 	for len(g.queue) > 0 {
 		sv := g.queue[0]
-		if len(b.saves) > 0 && (len(b.aggregates)+len(sv.records) > maxBatchRecords || size+sv.size > maxBatchSize) {
+		if len(b.saves) > 0 && (len(b.aggregates)+len(sv.records) > maxBatchRecords || len(b.values)+len(sv.values) > maxBatchRecords ||
+			size+sv.size > maxBatchSize) {
 			break
 		}
 		g.queue[0], g.queue = nil, g.queue[1:]
-		if !sv.left && under.has(sv) {
+		if !sv.left && (under.has(sv) || reserved.hasValue(sv)) {
 			under.add(sv)
 			kept = append(kept, sv)
 			g.passed += len(sv.records)
@@ -317,9 +339,16 @@ func (g *group) next(cancel context.CancelFunc) *batch {
 		if sv.left {
 			continue
 		}
+		if g.valueIsAlone(sv) { // since it was put into the queue; a batch has each value once, so many would wait in turn
+			sv.sent = true // from here on the save ends with its own context
+			g.makeAlone(sv, pool)
+			b.alone = append(b.alone, sv)
+			continue
+		}
 		sv.batch = b
 		b.waiting++
 		b.add(sv)
+		reserved.addValues(sv)
 		size += sv.size
 	}
 	g.queue = append(kept, g.queue...)
@@ -332,37 +361,62 @@ func (b *batch) add(sv *save) {
 	for i := range sv.records {
 		b.aggregates = append(b.aggregates, sv.records[i].AggregateID)
 	}
+	b.values = append(b.values, sv.values...)
 }
 
-// aggregates is a set of IDs, nil if it is empty for good.
-type aggregates map[string]struct{}
+// names is a set of aggregates and values.
+type names map[string]struct{}
+
+// namesOf are the names of values. No aggregate has one of them: IDs have no NUL.
+func namesOf(changes []eventsource.ReservationChange) (all []string) {
+	for i := range changes {
+		all = append(all, "\x00"+changes[i].Scope+"\x00"+changes[i].Value)
+	}
+	return all
+}
 
 // underWay returns those of all batches. The caller holds the lock.
-func (g *group) underWay() aggregates {
-	if len(g.batches) == 0 {
-		return nil
-	}
-	under := aggregates{}
+func (g *group) underWay() names {
+	under := names{}
 	for _, b := range g.batches {
 		for _, id := range b.aggregates {
 			under[id] = struct{}{}
+		}
+		for _, name := range b.values {
+			under[name] = struct{}{}
 		}
 	}
 	return under
 }
 
-func (a aggregates) add(sv *save) {
+func (n names) add(sv *save) {
 	for i := range sv.records {
-		a[sv.records[i].AggregateID] = struct{}{}
+		n[sv.records[i].AggregateID] = struct{}{}
+	}
+	n.addValues(sv)
+}
+
+func (n names) addValues(sv *save) {
+	for _, name := range sv.values {
+		n[name] = struct{}{}
 	}
 }
 
-func (a aggregates) has(sv *save) bool {
-	if a == nil {
+func (n names) has(sv *save) bool {
+	if len(n) == 0 {
 		return false
 	}
 	for i := range sv.records {
-		if _, ok := a[sv.records[i].AggregateID]; ok {
+		if _, ok := n[sv.records[i].AggregateID]; ok {
+			return true
+		}
+	}
+	return n.hasValue(sv)
+}
+
+func (n names) hasValue(sv *save) bool {
+	for _, name := range sv.values {
+		if _, ok := n[name]; ok {
 			return true
 		}
 	}
@@ -412,9 +466,7 @@ func (g *group) makeAlone(sv *save, pool *pgxpool.Pool) {
 	for i := range sv.records {
 		sv.names = append(sv.names, sv.records[i].AggregateID)
 	}
-	for _, c := range sv.changes {
-		sv.names = append(sv.names, "\x00"+c.Scope+"\x00"+c.Value) // no ID has a NUL
-	}
+	sv.names = append(sv.names, sv.values...)
 	slices.Sort(sv.names)
 	sv.names = slices.Compact(sv.names)
 	for _, name := range sv.names {
@@ -426,7 +478,7 @@ func (g *group) makeAlone(sv *save, pool *pgxpool.Pool) {
 	}
 }
 
-// leaveLanes lets the aggregates of a save that was alone join batches again.
+// leaveLanes lets the aggregates and values of a save that was alone join batches again.
 func (g *group) leaveLanes(sv *save) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -516,10 +568,10 @@ func (s *Store) try(ctx context.Context, saves []*save, patience time.Duration) 
 		}
 		// Nothing is stored: those that are left try again without the refused.
 		pending = slices.DeleteFunc(pending, func(sv *save) bool {
-			conflict, isRefused := refused[&sv.entry]
+			reason, isRefused := refused[&sv.entry]
 			switch {
-			case conflict != nil:
-				results[sv] = conflict
+			case reason != nil:
+				results[sv] = reason
 			case isRefused:
 				behind = append(behind, sv)
 			}
@@ -570,7 +622,7 @@ func conflictWith(others, behind []*save, results map[*save]error) (undecided []
 
 // appendAndCommit is appendEntries in a transaction of its own. A statement on its
 // own is one, if its isolation level is the right one.
-func (s *Store) appendAndCommit(ctx context.Context, conn *pgx.Conn, from session, patience time.Duration, entries []*entry) (refused conflicts, err error) {
+func (s *Store) appendAndCommit(ctx context.Context, conn *pgx.Conn, from session, patience time.Duration, entries []*entry) (refused refusals, err error) {
 	if from.readCommitted {
 		return s.appendEntries(ctx, conn, patience, entries)
 	}

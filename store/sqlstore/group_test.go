@@ -48,6 +48,7 @@ func holdMarked(t *testing.T, p *proxy) (held <-chan int, release func()) {
 // marked, and of aggregate "hot".
 type held struct {
 	t             *testing.T
+	url           string
 	store, direct *sqlstore.Store
 	arrived       <-chan int
 	release       func()
@@ -58,7 +59,7 @@ func holdFirstBatch(t *testing.T, conns int32) *held {
 	t.Helper()
 	url := migrated(t)
 	p := newProxy(t, url)
-	h := &held{t: t, store: sqlstore.New(testenv.Pool(t, p.url, poolOf(conns))), direct: sqlstoreAt(t, url)}
+	h := &held{t: t, url: url, store: sqlstore.New(testenv.Pool(t, p.url, poolOf(conns))), direct: sqlstoreAt(t, url)}
 	if _, err := h.store.Append(t.Context(), plain("warm up")); err != nil {
 		t.Fatal(err)
 	}

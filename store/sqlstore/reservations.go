@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,32 +11,62 @@ import (
 	"github.com/eventsource-go/eventsource"
 )
 
-// reservationArgs are what the server's function is told of an entry's reservations.
-func reservationArgs(e *entry) []any {
-	n := len(e.changes)
+// change is what an entry does to a value.
+type change struct {
+	*eventsource.ReservationChange
+	entry *entry
+	// event is the place of its event in the call, from 1. It is 0 for one of an earlier
+	// call, which is then known.
+	event int32
+	known *eventsource.Record
+}
+
+func byValue(a, b change) int {
+	return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Value, b.Value))
+}
+
+// reserve adds the changes of an entry whose records are added next.
+func (c *call) reserve(e *entry) {
+	for i := range e.changes {
+		ch := change{ReservationChange: &e.changes[i], entry: e}
+		if place := ch.Record - len(e.earlier); place >= 0 {
+			ch.event = int32(len(c.types) + place + 1)
+		} else {
+			ch.known = &e.earlier[ch.Record]
+		}
+		c.changes = append(c.changes, ch)
+	}
+}
+
+// reservationArgs are what the server's function is told of the changes.
+func (c *call) reservationArgs() []any {
+	n := len(c.changes)
 	var (
 		scopes, values, from, to, ids = make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 		until, versions               = make([]int64, n), make([]int64, n)
 		events                        = make([]int32, n)
 	)
-	for i, c := range e.changes {
-		scopes[i], values[i], from[i], to[i], until[i] = c.Scope, c.Value, c.From, c.To, c.Until
-		if place := c.Record - len(e.earlier); place >= 0 {
-			events[i] = int32(place) + 1
-		} else {
-			ids[i], versions[i] = e.earlier[c.Record].SequenceID, int64(e.earlier[c.Record].Version)
+	for i, ch := range c.changes {
+		scopes[i], values[i], from[i], to[i], until[i], events[i] = ch.Scope, ch.Value, ch.From, ch.To, ch.Until, ch.event
+		if ch.known != nil {
+			ids[i], versions[i] = ch.known.SequenceID, int64(ch.known.Version)
 		}
 	}
 	return []any{scopes, values, from, to, until, events, ids, versions}
 }
 
-// takenError says that another aggregate holds the value at a place, from 1.
-func takenError(changes []eventsource.ReservationChange, place int, holder string) error {
-	if place < 1 || place > len(changes) {
-		return fmt.Errorf("the server says that value %d of %d is taken", place, len(changes))
+// taken says which entries want values that others hold, given their places, from 1.
+func (c *call) taken(places []int, holders []string) (refusals, error) {
+	found := refusals{}
+	for i, place := range places {
+		if place < 1 || place > len(c.changes) || i >= len(holders) {
+			return nil, fmt.Errorf("of %d values those at %d are said to be taken, by %d aggregates", len(c.changes), places, len(holders))
+		}
+		if ch := c.changes[place-1]; found[ch.entry] == nil {
+			found[ch.entry] = &eventsource.TakenError{Scope: ch.Scope, Value: ch.Value, AggregateID: ch.From, Holder: holders[i]}
+		}
 	}
-	c := &changes[place-1]
-	return &eventsource.TakenError{Scope: c.Scope, Value: c.Value, AggregateID: c.From, Holder: holder}
+	return found, nil
 }
 
 // Holder says who holds a value. Whether a reservation has ended is told by the server's

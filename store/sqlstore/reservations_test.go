@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -197,13 +198,13 @@ func TestASaveWithReservationsIsOneStatement(t *testing.T) {
 	store := sqlstore.New(testenv.Pool(t, url, poolOf(1), func(c *pgxpool.Config) { c.ConnConfig.Tracer = sent }))
 	mustAppend(t, store, reserving("a", take("x"), take("y")))
 	waitUntil(t, "the wake-up to have been sent", func() bool { return store.GroupState() == (sqlstore.GroupState{}) && sent.wakeUps.Load() > 0 })
-	for name, reservations := range map[string][]eventsource.Reservation{
-		"again": {take("x")}, "released": {giveBack("y")}, "moved": {giveBack("x"), take("z"), take("y")}, "kept": {takeUntil("z", time.Now().Add(time.Hour))},
+	for _, reservations := range [][]eventsource.Reservation{
+		{take("x")}, {giveBack("y")}, {giveBack("x"), take("z"), take("y")}, {takeUntil("z", time.Now().Add(time.Hour))},
 	} {
 		sent.saves.Store(0)
 		mustAppend(t, store, plain("b"), reserving("a", reservations...))
 		if n := sent.saves.Load(); n != 1 {
-			t.Errorf("%s: %d statements were sent", name, n)
+			t.Errorf("%+v: %d statements were sent", reservations, n)
 		}
 	}
 	sent.saves.Store(0)
@@ -211,6 +212,44 @@ func TestASaveWithReservationsIsOneStatement(t *testing.T) {
 	wantTaken(t, "Append", err, "y", "b", "a")
 	if n := sent.saves.Load(); n != 1 {
 		t.Errorf("what was taken took %d statements", n)
+	}
+}
+
+func TestSavesWithReservationsShareATransaction(t *testing.T) {
+	h := holdFirstBatch(t, 1) // of which only one batch is on its way
+	mustAppend(t, h.direct, reserving("other", take("taken")))
+	const saves = 10
+	for i := range saves {
+		h.queue(reserving(fmt.Sprint("user ", i), take(fmt.Sprint("value ", i))))
+		h.queue(plain(fmt.Sprint("plain ", i)))
+	}
+	refused := make(chan error, 2)
+	h.save(t.Context(), func(_ []eventsource.Record, err error) { refused <- err }, reserving("late", take("taken")))
+	h.waitFor("the save that is to be refused", func(s sqlstore.GroupState) bool { return s.Queued == 2*saves+1 })
+	h.save(t.Context(), func(_ []eventsource.Record, err error) { refused <- err }, reserving("second", take("value 3")))
+	h.waitFor("the save that wants the same", func(s sqlstore.GroupState) bool { return s.Queued == 2*saves+2 })
+	h.release()
+	finish(t, "the saves", &h.saving)
+	close(refused)
+	got := map[string]int{}
+	for err := range refused {
+		var taken *eventsource.TakenError
+		if !errors.As(err, &taken) {
+			t.Fatalf("error is %v, want that a value is taken", err)
+		}
+		got[taken.Value+" of "+taken.Holder]++
+	}
+	if want := map[string]int{"taken of other": 1, "value 3 of user 3": 1}; !maps.Equal(got, want) {
+		t.Errorf("refused was %v, want %v", got, want)
+	}
+	var transactions, events int
+	err := testenv.Pool(t, h.url).QueryRow(t.Context(), `SELECT count(DISTINCT xmin::text), count(*) FROM events
+		WHERE aggregate_id LIKE 'user%' OR aggregate_id LIKE 'plain%'`).Scan(&transactions, &events)
+	if err != nil || transactions != 1 || events != 2*saves {
+		t.Errorf("%d events came in %d transactions, %v, want %d in one", events, transactions, err, 2*saves)
+	}
+	for i := range saves {
+		wantHolder(t, h.direct, fmt.Sprint("value ", i), fmt.Sprint("user ", i))
 	}
 }
 

@@ -60,7 +60,7 @@ var (
 //
 // However many savers there are, their saves take one connection of the pool at a
 // time, wake-ups another now and then, and saves that have to wait for open
-// transactions, and those with reservations, up to half of the pool. Each open transaction and each load takes
+// transactions up to half of the pool. Each open transaction and each load takes
 // one more, and all watchers together one that is taken out of the pool. With
 // [WithInTransaction] each save takes one too.
 func New(pool *pgxpool.Pool, opts ...Option) *Store {
