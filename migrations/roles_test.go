@@ -167,7 +167,7 @@ func TestTheGrantsAreThoseOfTheREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for who, may := range map[string]string{"writer": writerMay, "reader": readerMay, "projector": projectorMay} {
+	for who, may := range map[string]string{"writer": writerMay, "reader": readerMay, "projector": projectorMay, "snapshotter": snapshotterMay} {
 		want := "-- a " + who + "\n"
 		for line := range strings.Lines(strings.NewReplacer("{schema}", "app", "{role}", who).Replace(may)) {
 			if line = strings.TrimSpace(line); line != "" {
