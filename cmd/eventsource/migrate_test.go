@@ -1,30 +1,57 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"io/fs"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/eventsource-go/eventsource"
 	"github.com/eventsource-go/eventsource/internal/testenv"
+	"github.com/eventsource-go/eventsource/migrations"
 	"github.com/eventsource-go/eventsource/store/sqlstore"
 )
 
+// migrationNames are the files of all migrations, in order.
+func migrationNames(t *testing.T) []string {
+	t.Helper()
+	names, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil || len(names) < 4 {
+		t.Fatalf("the migrations are %q, error %v", names, err)
+	}
+	return names
+}
+
 func TestMigrationsAreAppliedShownAndTakenBack(t *testing.T) {
 	dsn := testenv.Postgres(t)
-	const name, second = "00001_create_events.sql", "00002_create_projections.sql"
-	const pad = "     " // up to the longer name
+	names := migrationNames(t)
+	widest := len(slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(len(a), len(b)) }))
+	// lines is a line of each migration, as the command shows its state.
+	lines := func(state string) (all []string) {
+		for i, name := range names {
+			all = append(all, fmt.Sprintf("%d  %-*s  %s", i+1, widest, name, state))
+		}
+		return all
+	}
 	on := func(command string) result { return runMain(t, "migrate", command, "--dsn", dsn) }
 
-	on("status").want(t, 0, "1  "+name+pad+"  not applied\n", "2  "+second+"  not applied\n")
+	on("status").want(t, 0, lines("not applied\n")...)
 	on("down").want(t, 0, "table events: there is nothing to take back\n")
-	on("up").want(t, 0, "table events: applied "+name+"\n", "table events: applied "+second+"\n")
+	var applied []string
+	for _, name := range names {
+		applied = append(applied, "table events: applied "+name+"\n")
+	}
+	on("up").want(t, 0, applied...)
 	on("up").want(t, 0, "table events: is up to date\n")
-	on("status").want(t, 0, "1  "+name+pad+"  applied 2", "2  "+second+"  applied 2")
-	on("down").want(t, 0, "table events: took back "+second+"\n")
-	on("down").want(t, 0, "table events: took back "+name+"\n")
-	on("status").want(t, 0, "1  "+name+pad+"  not applied\n", "2  "+second+"  not applied\n")
+	on("status").want(t, 0, lines("applied 2")...)
+	for _, name := range slices.Backward(names) {
+		on("down").want(t, 0, "table events: took back "+name+"\n")
+	}
+	on("status").want(t, 0, lines("not applied\n")...)
 }
 
 func TestTableWithEventsIsOnlyDroppedWithDropEvents(t *testing.T) {
@@ -32,7 +59,9 @@ func TestTableWithEventsIsOnlyDroppedWithDropEvents(t *testing.T) {
 	runMain(t, "migrate", "up", "--dsn", dsn, "--table", "orders").want(t, 0, "table orders: applied ")
 	save(t, sqlstore.New(testenv.Pool(t, dsn), sqlstore.WithTable("orders")), eventsource.Record{AggregateID: "order-1", Type: "Placed"})
 
-	runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders").want(t, 0, "took back 00002_create_projections.sql")
+	for _, name := range slices.Backward(migrationNames(t)[1:]) {
+		runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders").want(t, 0, "took back "+name)
+	}
 	runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders").
 		want(t, 1, `table "orders"`, "refused to drop a table that holds events", "(--drop-events drops it with all events)")
 	runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders", "--drop-events").want(t, 0, "table orders: took back ")

@@ -248,7 +248,7 @@ func someRecords(random *rand.Rand, mark, value string) []eventsource.Record {
 // save saves in one of the two ways, and notes what came of it.
 func (l *saveLoad) save(t *testing.T, store *dynamostore.Store, mark string, records []eventsource.Record, random *rand.Rand) {
 	ctx := t.Context()
-	if l.patience > 0 {
+	if l.patience > 0 && random.IntN(6) > 0 { // some have the time that they need, also on a busy machine
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(random.Int64N(int64(l.patience))))
 		defer cancel()
@@ -262,7 +262,7 @@ func (l *saveLoad) save(t *testing.T, store *dynamostore.Store, mark string, rec
 	} else if result.err = tx.Commit(); result.err == nil {
 		result.stored = tx.Records()
 	}
-	if took := time.Since(began); l.patience > 0 && took > l.patience+outcomeTimeout+5*time.Second {
+	if took := time.Since(began); ctx.Err() != nil && took > l.patience+outcomeTimeout+5*time.Second {
 		t.Errorf("%s returned after %v, although its context had ended", mark, took)
 	}
 	l.mu.Lock()
