@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,18 +15,26 @@ import (
 
 func TestMigrationsAreAppliedShownAndTakenBack(t *testing.T) {
 	dsn := testenv.Postgres(t)
-	const name, second = "00001_create_events.sql", "00002_create_projections.sql"
-	const pad = "     " // up to the longer name
+	names := []string{"00001_create_events.sql", "00002_create_projections.sql", "00003_create_reservations.sql"}
 	on := func(command string) result { return runMain(t, "migrate", command, "--dsn", dsn) }
+	status := func(state string) {
+		t.Helper()
+		var lines []string
+		for i, name := range names {
+			lines = append(lines, fmt.Sprintf("%d  %-*s  %s", i+1, len(names[2]), name, state)) // up to the longest
+		}
+		on("status").want(t, 0, lines...)
+	}
 
-	on("status").want(t, 0, "1  "+name+pad+"  not applied\n", "2  "+second+"  not applied\n")
+	status("not applied\n")
 	on("down").want(t, 0, "table events: there is nothing to take back\n")
-	on("up").want(t, 0, "table events: applied "+name+"\n", "table events: applied "+second+"\n")
+	on("up").want(t, 0, "table events: applied "+names[0]+"\n", "table events: applied "+names[1]+"\n", "table events: applied "+names[2]+"\n")
 	on("up").want(t, 0, "table events: is up to date\n")
-	on("status").want(t, 0, "1  "+name+pad+"  applied 2", "2  "+second+"  applied 2")
-	on("down").want(t, 0, "table events: took back "+second+"\n")
-	on("down").want(t, 0, "table events: took back "+name+"\n")
-	on("status").want(t, 0, "1  "+name+pad+"  not applied\n", "2  "+second+"  not applied\n")
+	status("applied 2")
+	for _, name := range slices.Backward(names) {
+		on("down").want(t, 0, "table events: took back "+name+"\n")
+	}
+	status("not applied\n")
 }
 
 func TestTableWithEventsIsOnlyDroppedWithDropEvents(t *testing.T) {
@@ -32,7 +42,9 @@ func TestTableWithEventsIsOnlyDroppedWithDropEvents(t *testing.T) {
 	runMain(t, "migrate", "up", "--dsn", dsn, "--table", "orders").want(t, 0, "table orders: applied ")
 	save(t, sqlstore.New(testenv.Pool(t, dsn), sqlstore.WithTable("orders")), eventsource.Record{AggregateID: "order-1", Type: "Placed"})
 
-	runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders").want(t, 0, "took back 00002_create_projections.sql")
+	for _, name := range []string{"00003_create_reservations.sql", "00002_create_projections.sql"} {
+		runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders").want(t, 0, "took back "+name)
+	}
 	runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders").
 		want(t, 1, `table "orders"`, "refused to drop a table that holds events", "(--drop-events drops it with all events)")
 	runMain(t, "migrate", "down", "--dsn", dsn, "--table", "orders", "--drop-events").want(t, 0, "table orders: took back ")

@@ -40,7 +40,7 @@ func TestExamples(t *testing.T) {
 		"Tx":           {ExampleTx, "order-1 is in the store at version 1 and in the table with a total of 30"},
 		"Store_WithTx": {ExampleStore_WithTx, "order-1 is in the store at version 1 and in the table with a total of 30"},
 		"New_schema":   {ExampleNew_schema, "the shop has 1 event"},
-		"goose":        {ExampleNew_goose, "applied 00001_create_events.sql\napplied 00002_create_projections.sql\nnothing left to apply"},
+		"goose":        {ExampleNew_goose, "applied 00001_create_events.sql\napplied 00002_create_projections.sql\napplied 00003_create_reservations.sql\nnothing left to apply"},
 		"Watch":        {ExampleStore_Watch, "order-1\norder-2\ncontext canceled"},
 		"Horizon":      {ExampleStore_Horizon, "while a transaction is open: held back by it, safe end is the head: false\nafter it was committed: held back by none, safe end is the head: true"},
 	} {
