@@ -49,7 +49,7 @@ type Repository interface {
 	// A reader that passes the last ID it handled misses no event and sees none
 	// twice: if a record stands for several events ([MultiUnmarshaler]), they are never
 	// cut apart, so there may be more than limit by that. Less than limit means that
-	// there are no more. Errors: [ErrInvalidSequenceID], [ErrInvalidQuery], [ErrUnknownType].
+	// no more can be read yet. Errors: [ErrInvalidSequenceID], [ErrInvalidQuery], [ErrUnknownType].
 	GetEventsBySequenceID(ctx context.Context, sequenceID string, limit int) (events []Event, err error)
 
 	// GetEventsBySequenceIDAndType is GetEventsBySequenceID for the events of one
