@@ -104,7 +104,7 @@ func FuzzNames(f *testing.F) {
 		checkRoundTrip(t, store, eventsource.Record{
 			AggregateID: schema, Type: table, UserID: `'; DROP TABLE canary.kept; --`, Data: []byte(`"'\`), Metadata: eventsource.Metadata{schema: table},
 		})
-		want := []string{table + "_schema_version", table, table + "_projections", table + "_parked", table + "_reservations"}
+		want := []string{table + "_schema_version", table, table + "_projections", table + "_parked", table + "_reservations", table + "_snapshots"}
 		if got := tables(t, pool, schema); !cmp.Equal(want, got, cmpopts.SortSlices(strings.Compare)) {
 			t.Errorf("%q has the tables %q, want %q", schema, got, want)
 		}

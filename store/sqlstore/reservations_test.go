@@ -523,11 +523,14 @@ func TestWithoutTheTableOfReservationsOtherSavesGoOn(t *testing.T) {
 	pool := testenv.Pool(t, url)
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { _ = db.Close() }()
-	if err := migrations.Down(t.Context(), db); err != nil {
+	status, err := migrations.Status(t.Context(), db)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if status, err := migrations.Status(t.Context(), db); err != nil || len(status) < 3 || status[1].AppliedAt.IsZero() || !status[2].AppliedAt.IsZero() {
-		t.Fatalf("the first two migrations are to be there: %+v, %v", status, err)
+	for range len(status) - 2 { // the first two are to be there
+		if err := migrations.Down(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
 	}
 	store := sqlstoreAt(t, url)
 	for name, save := range storing(t, store, pool) {
