@@ -70,7 +70,7 @@ func Apply(ctx context.Context, aggr Aggregate, events ...Event) (deleted bool, 
 // applyOne applies an event that is not nil.
 func applyOne(ctx context.Context, aggr Aggregate, event Event) (deleted bool, err error) {
 	err = on(ctx, aggr, event)
-	if deleted = errors.Is(err, ErrDeleted); err != nil && !deleted {
+	if deleted = says(err, ErrDeleted); err != nil && !deleted {
 		version := 0
 		if versioned, ok := event.(Versioned); ok {
 			version = versioned.GetVersion()
@@ -92,6 +92,16 @@ func applyOne(ctx context.Context, aggr Aggregate, event Event) (deleted bool, e
 func on(ctx context.Context, aggr Aggregate, event Event) (err error) {
 	defer recoverTo(&err)
 	return aggr.On(ctx, event)
+}
+
+// says reports whether an error is what the application says with it. What it panics with
+// says nothing.
+func says(err, what error) bool {
+	if !errors.Is(err, what) {
+		return false
+	}
+	var panicked *PanicError
+	return !errors.As(err, &panicked)
 }
 
 // recoverTo turns a panic into an error. It is to be deferred.

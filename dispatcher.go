@@ -247,7 +247,7 @@ func (d *Dispatcher[A]) try(ctx context.Context, c *identified) (result Result, 
 		return Result{}, false, fmt.Errorf("%w: %q, so it takes no %T", ErrDeleted, c.aggregateID, c.Command)
 	}
 	events, err := handle(ctx, aggr, c.Command)
-	if errors.Is(err, ErrUnchanged) {
+	if says(err, ErrUnchanged) {
 		l.takeSnapshot(ctx)
 		return Result{Version: l.version, SequenceID: l.sequenceID}, false, nil
 	}

@@ -497,6 +497,25 @@ func TestDispatch_of_a_command_with_an_ID_leaves_the_saves_of_observers_alone(t 
 	}
 }
 
+// A panic is a mistake, whatever it is with.
+func TestAPanicWithAnErrorThatMeansSomethingMeansNothing(t *testing.T) {
+	var panicked *eventsource.PanicError
+	d, repo := tills(func(*till, eventsource.Command) ([]eventsource.Event, error) { panic(eventsource.ErrUnchanged) })
+	if _, err := d.Dispatch(t.Context(), putInto("till-1", 1)); !errors.As(err, &panicked) {
+		t.Errorf("Handle panics with ErrUnchanged: got error %v", err)
+	}
+	wantNothingStored(t, repo)
+
+	mustSave(t, repo, &Opened{BaseEvent: of("till-1")})
+	aggr := &till{apply: func(*till, eventsource.Event) error { panic(eventsource.ErrDeleted) }}
+	if deleted, err := repo.Load(t.Context(), "till-1", aggr); deleted || !errors.As(err, &panicked) {
+		t.Errorf("On panics with ErrDeleted: Load says deleted %v, error %v", deleted, err)
+	}
+	if deleted, err := eventsource.Apply(t.Context(), aggr, &Opened{BaseEvent: of("till-1")}); deleted || !errors.As(err, &panicked) {
+		t.Errorf("On panics with ErrDeleted: Apply says deleted %v, error %v", deleted, err)
+	}
+}
+
 // A command with an ID needs a store that remembers it.
 func TestDispatch_of_a_command_with_an_ID_is_refused_where_it_cannot_be_remembered(t *testing.T) {
 	events := memstore.New()

@@ -2,7 +2,6 @@ package eventsource
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -237,7 +236,7 @@ func (r *repository) apply(ctx context.Context, aggr Aggregate, record *Record) 
 		return false, err
 	}
 	for i := 0; i < len(events) && !deleted; i++ {
-		if err := on(ctx, aggr, events[i]); errors.Is(err, ErrDeleted) {
+		if err := on(ctx, aggr, events[i]); says(err, ErrDeleted) {
 			deleted = true
 		} else if err != nil {
 			return false, fmt.Errorf("eventsource: aggregate %q refuses %s, version %d: %w",
